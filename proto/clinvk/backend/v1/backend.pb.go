@@ -1190,11 +1190,9 @@ func (x *StructuredOutputCapability) GetStrict() bool {
 	return false
 }
 
-// TokenCountCapability says how CountTokens counts.
+// TokenCountCapability says that CountTokens works.
 type TokenCountCapability struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's own count; false: an estimate.
-	Exact         bool `protobuf:"varint,1,opt,name=exact,proto3" json:"exact,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1227,13 +1225,6 @@ func (x *TokenCountCapability) ProtoReflect() protoreflect.Message {
 // Deprecated: Use TokenCountCapability.ProtoReflect.Descriptor instead.
 func (*TokenCountCapability) Descriptor() ([]byte, []int) {
 	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *TokenCountCapability) GetExact() bool {
-	if x != nil {
-		return x.Exact
-	}
-	return false
 }
 
 // ReasoningCapability says what ReasoningDelta carries.
@@ -3788,7 +3779,9 @@ type ReasoningDelta struct {
 	// Text.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// Set on the last delta of the block when there is one.
-	Signature     []byte `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	Signature []byte `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	// The provider hides this block; signature holds its encrypted content.
+	Redacted      bool `protobuf:"varint,4,opt,name=redacted,proto3" json:"redacted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3842,6 +3835,13 @@ func (x *ReasoningDelta) GetSignature() []byte {
 		return x.Signature
 	}
 	return nil
+}
+
+func (x *ReasoningDelta) GetRedacted() bool {
+	if x != nil {
+		return x.Redacted
+	}
+	return false
 }
 
 // ToolCallStarted opens a call.
@@ -4919,9 +4919,8 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\x0eLiveCapability\x12<\n" +
 	"\fidle_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"4\n" +
 	"\x1aStructuredOutputCapability\x12\x16\n" +
-	"\x06strict\x18\x01 \x01(\bR\x06strict\",\n" +
-	"\x14TokenCountCapability\x12\x14\n" +
-	"\x05exact\x18\x01 \x01(\bR\x05exact\"5\n" +
+	"\x06strict\x18\x01 \x01(\bR\x06strict\"\x16\n" +
+	"\x14TokenCountCapability\"5\n" +
 	"\x13ReasoningCapability\x12\x1e\n" +
 	"\n" +
 	"signatures\x18\x01 \x01(\bR\n" +
@@ -5117,11 +5116,12 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\x04live\x18\x03 \x01(\bR\x04live\"5\n" +
 	"\tTextDelta\x12\x14\n" +
 	"\x05block\x18\x01 \x01(\rR\x05block\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"X\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"t\n" +
 	"\x0eReasoningDelta\x12\x14\n" +
 	"\x05block\x18\x01 \x01(\rR\x05block\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1c\n" +
-	"\tsignature\x18\x03 \x01(\fR\tsignature\"\x82\x01\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\x12\x1a\n" +
+	"\bredacted\x18\x04 \x01(\bR\bredacted\"\x82\x01\n" +
 	"\x0fToolCallStarted\x12\x14\n" +
 	"\x05block\x18\x01 \x01(\rR\x05block\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
