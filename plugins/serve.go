@@ -93,6 +93,16 @@ func Serve(b Backend, opts ...Option) {
 	stop()
 }
 
+// NewService is the backend as the contract's gRPC service, for tests and for
+// programs that serve it over a connection of their own.
+func NewService(b Backend, opts ...Option) backendv1.BackendServiceServer {
+	o := options{version: buildVersion(), logger: hclog.NewNullLogger()}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return &service{backend: b, version: o.version, log: o.logger}
+}
+
 // closeBackend gives the backend a bounded chance to end what it runs.
 func closeBackend(s *service) {
 	c, ok := s.backend.(Closer)

@@ -161,6 +161,9 @@ func (s *service) Execute(rpc backendv1.BackendService_ExecuteServer) error {
 	turn.Interrupted = interrupted
 	// The reader ends with the call: gRPC fails Recv when the handler returns.
 	go listen(rpc, out, interrupted)
+	if !start.GetCanApprove() {
+		out.approvals.close()
+	}
 
 	ctx := rpc.Context()
 	if turn.Timeout > 0 {

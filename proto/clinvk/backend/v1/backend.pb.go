@@ -2252,7 +2252,10 @@ type Start struct {
 	// Further arguments for the CLI; the plugin refuses what it does not allow.
 	ExtraArguments []string `protobuf:"bytes,17,rep,name=extra_arguments,json=extraArguments,proto3" json:"extra_arguments,omitempty"`
 	// Backend-specific settings of this request.
-	Options       *structpb.Struct `protobuf:"bytes,18,opt,name=options,proto3" json:"options,omitempty"`
+	Options *structpb.Struct `protobuf:"bytes,18,opt,name=options,proto3" json:"options,omitempty"`
+	// Somebody answers ApprovalRequested; false: what would need an answer is
+	// decided by approval_mode alone.
+	CanApprove    bool `protobuf:"varint,19,opt,name=can_approve,json=canApprove,proto3" json:"can_approve,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2411,6 +2414,13 @@ func (x *Start) GetOptions() *structpb.Struct {
 		return x.Options
 	}
 	return nil
+}
+
+func (x *Start) GetCanApprove() bool {
+	if x != nil {
+		return x.CanApprove
+	}
+	return false
 }
 
 // Sampling settings.
@@ -4998,7 +5008,7 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\x05start\x18\x01 \x01(\v2\x18.clinvk.backend.v1.StartH\x00R\x05start\x12A\n" +
 	"\bapproval\x18\x02 \x01(\v2#.clinvk.backend.v1.ApprovalDecisionH\x00R\bapproval\x12<\n" +
 	"\tinterrupt\x18\x03 \x01(\v2\x1c.clinvk.backend.v1.InterruptH\x00R\tinterruptB\a\n" +
-	"\x05input\"\xc9\x06\n" +
+	"\x05input\"\xea\x06\n" +
 	"\x05Start\x12!\n" +
 	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12+\n" +
@@ -5020,7 +5030,9 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\atimeout\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1b\n" +
 	"\tmax_steps\x18\x10 \x01(\rR\bmaxSteps\x12'\n" +
 	"\x0fextra_arguments\x18\x11 \x03(\tR\x0eextraArguments\x121\n" +
-	"\aoptions\x18\x12 \x01(\v2\x17.google.protobuf.StructR\aoptions\"\x83\x04\n" +
+	"\aoptions\x18\x12 \x01(\v2\x17.google.protobuf.StructR\aoptions\x12\x1f\n" +
+	"\vcan_approve\x18\x13 \x01(\bR\n" +
+	"canApprove\"\x83\x04\n" +
 	"\bSampling\x12%\n" +
 	"\vtemperature\x18\x01 \x01(\x01H\x00R\vtemperature\x88\x01\x01\x12\x18\n" +
 	"\x05top_p\x18\x02 \x01(\x01H\x01R\x04topP\x88\x01\x01\x12\x18\n" +

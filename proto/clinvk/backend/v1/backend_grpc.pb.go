@@ -56,8 +56,8 @@ type BackendServiceClient interface {
 	Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error)
 	// ListModels lists the models that Execute accepts.
 	ListModels(ctx context.Context, in *ListModelsRequest, opts ...grpc.CallOption) (*ListModelsResponse, error)
-	// Execute runs one turn. The host sends Start first and half-closes at once
-	// unless approvals are in play. The plugin answers with events and ends the
+	// Execute runs one turn. The host sends Start first and half-closes when it
+	// has nothing more to say; it may keep its side open to interrupt. The plugin answers with events and ends the
 	// stream with exactly one Completed or Failed and an OK status. A non-OK
 	// status, or an end without a terminal event, means that the plugin broke.
 	// Cancelling the call is the hard stop: the plugin ends the turn upstream and
@@ -190,8 +190,8 @@ type BackendServiceServer interface {
 	Health(context.Context, *HealthRequest) (*HealthResponse, error)
 	// ListModels lists the models that Execute accepts.
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
-	// Execute runs one turn. The host sends Start first and half-closes at once
-	// unless approvals are in play. The plugin answers with events and ends the
+	// Execute runs one turn. The host sends Start first and half-closes when it
+	// has nothing more to say; it may keep its side open to interrupt. The plugin answers with events and ends the
 	// stream with exactly one Completed or Failed and an OK status. A non-OK
 	// status, or an end without a terminal event, means that the plugin broke.
 	// Cancelling the call is the hard stop: the plugin ends the turn upstream and
