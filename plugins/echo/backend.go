@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/clinvk/clinvk/plugins"
+)
+
+// backend answers from the request alone.
+type backend struct {
+	live *conversations
+	exit func(int)
+}
+
+func newBackend() *backend { return &backend{live: newConversations(), exit: os.Exit} }
+
+func (*backend) Describe() plugins.Description {
+	return plugins.Description{
+		Name:     "echo",
+		Title:    "Echo",
+		Summary:  "Answers with what it was asked: for demonstrations and tests.",
+		Homepage: "https://github.com/clinvk/clinvk",
+		License:  "MIT",
+	}
+}
+
+func (*backend) ChatSupport() plugins.ChatSupport { return plugins.ChatSupport{} }
+
+func (*backend) AgentSupport() plugins.AgentSupport {
+	return plugins.AgentSupport{
+		Approvals: []plugins.ApprovalMode{plugins.ApprovalDefault, plugins.ApprovalAuto, plugins.ApprovalNone, plugins.ApprovalAlways},
+		Sandboxes: []plugins.SandboxMode{plugins.SandboxDefault, plugins.SandboxReadOnly, plugins.SandboxWorkspace, plugins.SandboxFull},
+	}
+}
+
+func (*backend) LiveSupport() plugins.LiveSupport {
+	return plugins.LiveSupport{IdleTimeout: liveIdle}
+}
+
+func (*backend) ToolSupport() plugins.ToolSupport {
+	return plugins.ToolSupport{ForcedChoice: true, ParallelCalls: true}
+}
+
+func (*backend) StructuredOutputSupport() plugins.StructuredOutputSupport {
+	return plugins.StructuredOutputSupport{Strict: true}
+}
+
+func (*backend) InputMediaTypes() []string {
+	return []string{"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"}
+}
+
+func (*backend) Health(context.Context, bool) (plugins.Health, error) {
+	return plugins.Health{State: plugins.HealthReady}, nil
+}
+
+func (*backend) Models(context.Context) ([]plugins.Model, error) {
+	out := make([]plugins.Model, 0, len(models))
+	for i, m := range models {
+		out = append(out, plugins.Model{ID: m.id, Title: m.title, Default: i == 0})
+	}
+	return out, nil
+}
+
+func (*backend) CountTokens(_ context.Context, turn *plugins.Turn) (int64, bool, error) {
+	return inputTokens(turn), false, nil
+}
+
+func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.Stream) error {
+	run, err := find(turn.Model)
+	if err != nil {
+		return err
+	}
+	messages, live := b.live.take(turn)
+	if len(messages) == 0 {
+		return plugins.Errorf(plugins.CodeInvalidRequest, "there is no message to answer")
+	}
+	if err := out.Started(run.id, live); err != nil {
+		return err
+	}
+	a := &answer{ctx: ctx, turn: turn, messages: messages, out: out, exit: b.exit}
+	if turn.OutputSchema != nil && run.id != "tool" {
+		err = a.structured()
+	} else {
+		err = run.answer(a)
+	}
+	if err != nil {
+		return err
+	}
+	usage := a.usage()
+	if err := out.Usage(usage); err != nil {
+		return err
+	}
+	finish := plugins.Finish{Reason: a.reason, Model: run.id}
+	if turn.Live != nil && a.reason != plugins.FinishInterrupted {
+		finish.LiveToken = b.live.keep(append(messages[:len(messages):len(messages)], a.message()))
+	}
+	out.Finish(finish)
+	return nil
+}
+
+// answer is one answer in the making.
+type answer struct {
+	ctx      context.Context //nolint:containedctx // lives as long as the call
+	turn     *plugins.Turn
+	messages []plugins.Message
+	out      *plugins.Stream
+	exit     func(int)
+
+	text   strings.Builder
+	calls  []plugins.ToolCall
+	reason plugins.FinishReason
+}
+
+// say emits a piece of the answer.
+func (a *answer) say(text string) error {
+	a.text.WriteString(text)
+	return a.out.Text(text)
+}
+
+// pause waits between two pieces; it returns true when the turn was interrupted.
+func (a *answer) pause(d time.Duration) (bool, error) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false, nil
+	case <-a.turn.Interrupted:
+		a.reason = plugins.FinishInterrupted
+		return true, nil
+	case <-a.ctx.Done():
+		return true, context.Cause(a.ctx)
+	}
+}
+
+// sayAll emits text in pieces of about a word.
+func (a *answer) sayAll(text string, gap func(pieces int) time.Duration) error {
+	pieces := split(text)
+	for i, piece := range pieces {
+		if i > 0 && gap != nil {
+			if stop, err := a.pause(gap(len(pieces))); stop {
+				return err
+			}
+		}
+		if err := a.say(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// structured answers with the sample that the schema describes.
+func (a *answer) structured() error {
+	v, err := sample(a.turn.OutputSchema)
+	if err != nil {
+		return plugins.Errorf(plugins.CodeInvalidRequest, "output schema: %w", err)
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return a.sayAll(string(text), nil)
+}
+
+func (a *answer) message() plugins.Message {
+	m := plugins.Message{Role: plugins.RoleAssistant}
+	if a.text.Len() > 0 {
+		m.Parts = append(m.Parts, plugins.Text(a.text.String()))
+	}
+	for _, c := range a.calls {
+		m.Parts = append(m.Parts, c)
+	}
+	return m
+}
+
+func (a *answer) usage() plugins.Usage {
+	in := inputTokens(a.turn)
+	out := tokens(a.text.Len())
+	for _, c := range a.calls {
+		out += tokens(len(c.Name) + len(c.Arguments))
+	}
+	return plugins.Usage{InputTokens: &in, OutputTokens: &out}
+}
