@@ -1,0 +1,91 @@
+package engine
+
+import "strings"
+
+// Answer is a whole turn that worked.
+type Answer struct {
+	// Parts are Text, Reasoning and the client's ToolCalls, in order.
+	Parts []Part
+	Completed
+}
+
+// Text is the text of the answer.
+func (a *Answer) Text() string {
+	var b strings.Builder
+	for _, p := range a.Parts {
+		if t, ok := p.(Text); ok {
+			b.WriteString(string(t))
+		}
+	}
+	return b.String()
+}
+
+// Collect runs an execution to its end. The error is an *Error.
+func Collect(x *Execution) (*Answer, error) {
+	var b answerBuilder
+	for {
+		ev, err := x.Next()
+		if err != nil {
+			return nil, AsError(err)
+		}
+		b.add(ev)
+		if c, ok := ev.(*Completed); ok {
+			return &Answer{Parts: b.parts(), Completed: *c}, nil
+		}
+	}
+}
+
+// answerBuilder puts the parts of an answer together.
+type answerBuilder struct {
+	done  []Part
+	text  strings.Builder
+	open  *Reasoning // the reasoning block that is being read
+	kind  byte
+	block int
+}
+
+func (b *answerBuilder) add(ev Event) {
+	switch v := ev.(type) {
+	case *TextDelta:
+		b.begin('t', v.Block)
+		b.text.WriteString(v.Text)
+	case *ReasoningDelta:
+		b.begin('r', v.Block)
+		b.text.WriteString(v.Text)
+		b.open.Signature = append(b.open.Signature, v.Signature...)
+		b.open.Redacted = b.open.Redacted || v.Redacted
+	case *ToolCallDone:
+		if v.Client {
+			b.flush()
+			b.done = append(b.done, v.ToolCall)
+		}
+	}
+}
+
+func (b *answerBuilder) begin(kind byte, block int) {
+	if b.kind == kind && b.block == block {
+		return
+	}
+	b.flush()
+	b.kind, b.block = kind, block
+	if kind == 'r' {
+		b.open = &Reasoning{}
+	}
+}
+
+func (b *answerBuilder) flush() {
+	switch b.kind {
+	case 't':
+		b.done = append(b.done, Text(b.text.String()))
+	case 'r':
+		b.open.Text = b.text.String()
+		b.done = append(b.done, *b.open)
+	}
+	b.kind, b.open = 0, nil
+	b.text.Reset()
+}
+
+func (b *answerBuilder) parts() []Part {
+	b.flush()
+	return b.done
+}

@@ -1,0 +1,299 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+)
+
+// DefaultTimeout of a turn: agents work for many minutes, nothing sane for hours.
+const DefaultTimeout = time.Hour
+
+// Config of an Engine.
+type Config struct {
+	// Backends that turns go to; required.
+	Backends Backends
+	// DefaultBackend answers turns that name none; empty: that is an error.
+	DefaultBackend string
+	// Aliases by name.
+	Aliases map[string]Alias
+	// Limits of a backend; nil: the defaults for all.
+	Limits func(backend string) Limits
+	// Timeout of turns that name none; 0: DefaultTimeout.
+	Timeout time.Duration
+	// Logger; nil: nowhere.
+	Logger *slog.Logger
+}
+
+// Engine runs turns. Its methods may be called concurrently.
+type Engine struct {
+	config   Config
+	backends Backends
+	live     *liveIndex
+	log      *slog.Logger
+
+	mu    sync.Mutex
+	gates map[string]*gate
+
+	draining atomic.Bool
+	running  sync.WaitGroup
+}
+
+// New makes an engine.
+func New(c Config) *Engine {
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.Limits == nil {
+		c.Limits = func(string) Limits { return Limits{} }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{config: c, backends: c.Backends, live: newLiveIndex(), log: c.Logger, gates: map[string]*gate{}}
+}
+
+// Backends tells about all backends, sorted by name.
+func (e *Engine) Backends() []BackendInfo {
+	var out []BackendInfo
+	for _, name := range e.backends.Names() {
+		if info, ok := e.backends.Info(name); ok {
+			out = append(out, info)
+		}
+	}
+	return out
+}
+
+// Backend tells about one backend.
+func (e *Engine) Backend(name string) (BackendInfo, error) {
+	info, ok := e.backends.Info(name)
+	if !ok {
+		return BackendInfo{}, e.notFound(name, "backend")
+	}
+	return info, nil
+}
+
+// Load is the number of running and waiting turns of a backend, and the bound on
+// running ones.
+func (e *Engine) Load(name string) (running, queued, limit int) {
+	g := e.gate(name)
+	running, queued = g.load()
+	limit = g.limits.MaxConcurrent
+	if info, ok := e.backends.Info(name); ok {
+		if n := int(info.Describe.GetLimits().GetMaxConcurrentExecutions()); n > 0 {
+			limit = min(limit, n)
+		}
+	}
+	return running, queued, limit
+}
+
+func (e *Engine) gate(backend string) *gate {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	g := e.gates[backend]
+	if g == nil {
+		g = &gate{backend: backend, limits: e.config.Limits(backend).withDefaults()}
+		e.gates[backend] = g
+	}
+	return g
+}
+
+// Drain refuses new turns and waits for those that run, until ctx ends.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.draining.Store(true)
+	done := make(chan struct{})
+	go func() { e.running.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for turns to end: %w", context.Cause(ctx))
+	}
+}
+
+// Execute admits a turn and starts it. The error is an *Error of before anything
+// ran; later failures come out of the Execution. The turn ends when ctx does. The
+// caller must Close the Execution.
+func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
+	if e.draining.Load() {
+		err := Errorf(CodeUnavailable, "the server is shutting down")
+		err.Retryable = true
+		return nil, err
+	}
+	begin := time.Now()
+	to, err := e.route(t)
+	if err != nil {
+		return nil, err
+	}
+	turn := e.prepare(t, to)
+	info, _ := e.backends.Info(to.backend)
+	ignored, err := check(to.backend, turn, info)
+	if err != nil {
+		return nil, err
+	}
+	leave, err := e.gate(to.backend).enter(ctx, int(info.Describe.GetLimits().GetMaxConcurrentExecutions()))
+	if err != nil {
+		return nil, AsError(err)
+	}
+	x := &Execution{
+		ID:      "turn_" + strings.ReplaceAll(newID(), "-", ""),
+		Backend: to.backend, Model: shownModel(t, to), Ignored: ignored,
+		engine: e, turn: turn, to: to, leave: leave, begin: begin, admitted: time.Now(),
+	}
+	e.running.Add(1)
+	if err := x.open(ctx); err != nil {
+		x.Close()
+		return nil, err
+	}
+	return x, nil
+}
+
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil { // the system has no random numbers: nothing works then
+		panic(err)
+	}
+	return id.String()
+}
+
+// shownModel is what answers call the model: what the client asked for.
+func shownModel(t *Turn, to target) string {
+	switch {
+	case t.Backend != "" && to.model != "":
+		return to.backend + "/" + to.model
+	case t.Backend != "" || t.Model == "":
+		return to.backend
+	}
+	return t.Model
+}
+
+// prepare copies the turn and settles what the alias and the engine decide.
+func (e *Engine) prepare(t *Turn, to target) *Turn {
+	c := *t
+	if c.Timeout <= 0 {
+		c.Timeout = e.config.Timeout
+	}
+	if a := to.alias; a != nil {
+		if a.Mode != ModeUnspecified {
+			c.Mode = a.Mode
+		}
+		if a.WorkingDir != "" {
+			c.WorkingDir = a.WorkingDir
+		}
+		if a.Approval != ApprovalUnspecified {
+			c.Approval = a.Approval
+		}
+		if a.Sandbox != SandboxUnspecified {
+			c.Sandbox = a.Sandbox
+		}
+	}
+	if c.Mode == ModeUnspecified {
+		c.Mode = ModeChat
+	}
+	if c.Mode == ModeChat {
+		c.WorkingDir, c.Approval, c.Sandbox = "", ApprovalUnspecified, SandboxUnspecified
+	}
+	return &c
+}
+
+// check refuses what the backend cannot do and lists what it will not honour.
+// Before the plugin was ready once nothing is known and nothing refused.
+func check(backend string, t *Turn, info BackendInfo) (ignored []string, err error) {
+	caps := info.Describe.GetCapabilities()
+	if caps == nil {
+		return nil, nil
+	}
+	unsupported := func(code Code, param, format string, args ...any) error {
+		e := Errorf(code, "backend %s "+format, append([]any{backend}, args...)...)
+		e.Param, e.Backend = param, backend
+		return e
+	}
+	honoured := caps.GetChat().GetSampling()
+	if t.Mode == ModeAgent {
+		agent := caps.GetAgent()
+		if agent == nil {
+			return nil, unsupported(CodeUnsupported, "mode", "has no agent mode")
+		}
+		honoured = agent.GetSampling()
+		if t.Approval > ApprovalDefault && !slices.Contains(agent.GetApprovalModes(), backendv1.ApprovalMode(t.Approval)) {
+			return nil, unsupported(CodeUnsupported, "approval_mode", "does not support this approval mode")
+		}
+		if t.Sandbox > SandboxDefault && !slices.Contains(agent.GetSandboxModes(), backendv1.SandboxMode(t.Sandbox)) {
+			return nil, unsupported(CodeUnsupported, "sandbox_mode", "does not support this sandbox mode")
+		}
+	} else if caps.GetChat() == nil {
+		return nil, unsupported(CodeUnsupported, "mode", "has no chat mode")
+	}
+	for _, name := range t.Sampling.set() {
+		if !slices.Contains(honoured, name) {
+			ignored = append(ignored, name)
+		}
+	}
+	if len(t.Tools) > 0 && caps.GetClientTools() == nil {
+		if t.ToolChoice.Forced() {
+			return nil, unsupported(CodeUnsupported, "tool_choice", "cannot be made to call a tool of the client; use tool_choice \"auto\" or \"none\"")
+		}
+		t.Tools, t.ToolChoice = nil, ToolChoice{}
+		ignored = append(ignored, FieldTools)
+	}
+	if t.ToolChoice.Forced() && !caps.GetClientTools().GetForcedChoice() {
+		return nil, unsupported(CodeUnsupported, "tool_choice", "cannot be made to call a tool; use tool_choice \"auto\" or \"none\"")
+	}
+	if t.OutputSchema != nil && caps.GetStructuredOutput() == nil {
+		return nil, unsupported(CodeUnsupported, "response_format", "cannot be held to a JSON schema")
+	}
+	if err := checkSize(t, info, unsupported); err != nil {
+		return nil, err
+	}
+	if t.StrictParams && len(ignored) > 0 {
+		return nil, unsupported(CodeInvalidRequest, ignored[0], "does not honour %s, and server.strict_params is on", strings.Join(ignored, ", "))
+	}
+	return ignored, nil
+}
+
+func checkSize(t *Turn, info BackendInfo, unsupported func(Code, string, string, ...any) error) error {
+	limits, media := info.Describe.GetLimits(), info.Describe.GetCapabilities().GetInputMediaTypes()
+	size := uint64(len(t.System))
+	var walk func(parts []Part) error
+	walk = func(parts []Part) error {
+		for _, p := range parts {
+			switch v := p.(type) {
+			case Text:
+				size += uint64(len(v))
+			case ToolResult:
+				if err := walk(v.Parts); err != nil {
+					return err
+				}
+			case Blob:
+				if !slices.Contains(media, v.MediaType) {
+					if len(media) == 0 {
+						return unsupported(CodeUnsupported, "messages", "takes text only, not %s", v.MediaType)
+					}
+					return unsupported(CodeUnsupported, "messages", "does not take %s; it takes %s", v.MediaType, strings.Join(media, ", "))
+				}
+				if m := limits.GetMaxBlobBytes(); m > 0 && uint64(len(v.Data)) > m {
+					return unsupported(CodeTooLarge, "messages", "takes files of up to %d bytes, this one has %d", m, len(v.Data))
+				}
+			}
+		}
+		return nil
+	}
+	for _, m := range t.Messages {
+		if err := walk(m.Parts); err != nil {
+			return err
+		}
+	}
+	if m := limits.GetMaxPromptBytes(); m > 0 && size > m {
+		return unsupported(CodeTooLarge, "messages", "takes prompts of up to %d bytes, this one has %d", m, size)
+	}
+	return nil
+}

@@ -1,0 +1,310 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+)
+
+// Execution is one turn under way. Next has one caller at a time; the other
+// methods may be called concurrently.
+type Execution struct {
+	// ID of the turn, unique.
+	ID string
+	// Backend that answers.
+	Backend string
+	// Model is the name to show: what the client asked for.
+	Model string
+	// Ignored lists parameters that the backend does not honour (Field…).
+	Ignored []string
+
+	engine *Engine
+	turn   *Turn
+	to     target
+	leave  func()
+	keys   []prefixKey
+
+	begin, admitted, opened, first time.Time
+
+	cancel  context.CancelCauseFunc
+	ctx     context.Context //nolint:containedctx // the life of the call
+	mu      sync.Mutex      // guards lease and stream against Close and Interrupt
+	lease   Lease
+	stream  backendv1.BackendService_ExecuteClient
+	events  normalizer
+	answer  answerBuilder
+	over    error // what Next returns from now on
+	retried bool
+	closed  bool
+	source  func() (Event, error) // instead of a plugin; see Replay
+}
+
+// Replay is an execution whose events come from a function, for tests of those
+// who consume executions. source returns io.EOF after *Completed.
+func Replay(id, backend, model string, source func() (Event, error)) *Execution {
+	now := time.Now()
+	return &Execution{ID: id, Backend: backend, Model: model, source: source, begin: now, admitted: now, opened: now}
+}
+
+// grace is how much later than the turn's limit the call is given up, so that the
+// plugin can still report the time-out with its usage.
+const grace = 10 * time.Second
+
+// exitWait is how long a broken stream waits for the news that the process has
+// ended, to tell how.
+const exitWait = 100 * time.Millisecond
+
+var errClosed = errors.New("the execution was closed")
+
+// open calls the plugin.
+func (x *Execution) open(parent context.Context) error {
+	if x.ctx == nil {
+		x.ctx, x.cancel = context.WithCancelCause(parent)
+	}
+	lease, err := x.engine.backends.Acquire(x.ctx, x.to.backend)
+	if err != nil {
+		return AsError(err)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.lease = lease
+	if x.closed {
+		lease.Release()
+		return x.canceled(errClosed)
+	}
+	start := startToProto(x.ID, x.to.model, x.turn)
+	x.useLive(start)
+	ctx := x.ctx
+	if t := x.turn.Timeout; t > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t+grace)
+		context.AfterFunc(x.ctx, cancel)
+	}
+	stream, err := lease.Client().Execute(ctx)
+	if err == nil {
+		x.stream = stream
+		err = stream.Send(&backendv1.ExecuteRequest{Input: &backendv1.ExecuteRequest_Start{Start: start}})
+	}
+	x.opened = time.Now()
+	if err != nil && (stream == nil || !errors.Is(err, io.EOF)) { // with EOF Recv tells what is wrong
+		return x.broken(err)
+	}
+	return nil
+}
+
+// useLive names the live conversation that holds the history, if there is one.
+func (x *Execution) useLive(start *backendv1.Start) {
+	info, _ := x.engine.backends.Info(x.to.backend)
+	if x.turn.NoLive || info.Describe.GetCapabilities().GetLive() == nil {
+		x.keys = nil
+		return
+	}
+	x.keys = prefixKeys(x.lease.Generation(), x.to, x.turn)
+	start.Live = &backendv1.Live{}
+	if l := x.engine.live.take(x.keys); l != nil {
+		start.Live.Token, start.Live.MessagesHeld = l.token, uint32(l.held) //nolint:gosec // a number of messages
+	}
+}
+
+// Next returns the next event, io.EOF after *Completed, or the turn's failure as
+// an *Error. It blocks until something happens.
+func (x *Execution) Next() (Event, error) {
+	if x.source != nil {
+		ev, err := x.source()
+		x.mark(ev)
+		return ev, err
+	}
+	for {
+		if ev := x.events.pop(); ev != nil {
+			x.mark(ev)
+			if x.keys != nil {
+				x.answer.add(ev)
+			}
+			return ev, nil
+		}
+		if x.over != nil {
+			return nil, x.over
+		}
+		x.receive()
+	}
+}
+
+// mark notes when the first part of the answer came.
+func (x *Execution) mark(ev Event) {
+	if !x.first.IsZero() {
+		return
+	}
+	switch ev.(type) {
+	case *TextDelta, *ReasoningDelta, *ToolCallStarted:
+		x.first = time.Now()
+	}
+}
+
+// receive takes one message in, or ends the execution.
+func (x *Execution) receive() {
+	r, err := x.stream.Recv()
+	if err != nil {
+		if x.retry() {
+			return
+		}
+		x.end(x.broken(err))
+		return
+	}
+	failure, err := x.events.add(x.to.backend, r)
+	switch {
+	case err != nil:
+		x.end(x.broken(err))
+	case failure != nil:
+		x.end(failure)
+	case r.GetCompleted() != nil:
+		x.remember(r.GetCompleted())
+		x.end(io.EOF)
+	}
+}
+
+// retry opens the turn on a new process when the plugin broke before the turn had
+// started there; after that never, because CLIs have side effects.
+func (x *Execution) retry() bool {
+	if x.retried || x.events.started || x.ctx.Err() != nil {
+		return false
+	}
+	select {
+	case <-x.lease.Exited():
+	case <-time.After(exitWait):
+		return false // the process lives: the same would happen again
+	}
+	x.retried = true
+	x.mu.Lock()
+	x.lease.Release()
+	x.lease, x.stream = nil, nil
+	x.mu.Unlock()
+	x.events = normalizer{}
+	if err := x.open(x.ctx); err != nil {
+		x.end(err)
+	}
+	return true
+}
+
+// broken is the error for a stream that did not end as the contract says.
+func (x *Execution) broken(err error) *Error {
+	switch {
+	case x.ctx.Err() != nil && !errors.Is(context.Cause(x.ctx), context.DeadlineExceeded):
+		return x.canceled(err)
+	case x.ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded:
+		return &Error{Code: CodeTimeout, Message: "the turn took longer than its limit", Backend: x.to.backend, Err: err}
+	}
+	e := &Error{Code: CodeCLIFailure, Backend: x.to.backend, Err: err, Retryable: true}
+	select {
+	case <-x.lease.Exited():
+		code, signal, tail := x.lease.Exit()
+		how := fmt.Sprintf("exit status %d", code)
+		if signal != "" {
+			how = "signal: " + signal
+		}
+		e.Message = fmt.Sprintf("the plugin of backend %s ended in mid-turn (%s); it is being restarted", x.to.backend, how)
+		e.ExitCode, e.StderrTail = &code, tail
+	case <-time.After(exitWait):
+		e.Message = fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err)
+	}
+	return e
+}
+
+func (x *Execution) canceled(err error) *Error {
+	return &Error{Code: CodeCanceled, Message: "the request was cancelled", Backend: x.to.backend, Err: err}
+}
+
+// end makes Next return err once the queue is empty, and ends the call.
+func (x *Execution) end(err error) {
+	x.over = err
+	x.release(errClosed)
+}
+
+// remember indexes the conversation that the plugin has kept.
+func (x *Execution) remember(c *backendv1.Completed) {
+	if len(c.GetLiveToken()) == 0 || x.keys == nil {
+		return
+	}
+	info, _ := x.engine.backends.Info(x.to.backend)
+	parts := x.answer.parts()
+	last := x.keys[len(x.keys)-1]
+	l := &live{
+		token: c.GetLiveToken(), held: len(x.turn.Messages) + 1,
+		expires: time.Now().Add(info.Describe.GetCapabilities().GetLive().GetIdleTimeout().AsDuration()),
+		keys:    []prefixKey{extend(last, Message{Role: RoleAssistant, Parts: parts})},
+	}
+	if bare := withoutReasoning(parts); len(bare) != len(parts) {
+		l.keys = append(l.keys, extend(last, Message{Role: RoleAssistant, Parts: bare}))
+	}
+	x.engine.live.put(l)
+}
+
+func withoutReasoning(parts []Part) []Part {
+	out := make([]Part, 0, len(parts))
+	for _, p := range parts {
+		if _, ok := p.(Reasoning); !ok {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Interrupt asks the backend to end the turn early but properly.
+func (x *Execution) Interrupt() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.stream != nil {
+		// An error means that the turn is over.
+		_ = x.stream.Send(&backendv1.ExecuteRequest{Input: &backendv1.ExecuteRequest_Interrupt{Interrupt: &backendv1.Interrupt{}}})
+	}
+}
+
+// Close ends the turn if it still runs and gives its place to the next. It may be
+// called more than once.
+func (x *Execution) Close() { x.release(errClosed) }
+
+func (x *Execution) release(cause error) {
+	if x.source != nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return
+	}
+	x.closed = true
+	if x.cancel != nil {
+		x.cancel(cause)
+	}
+	if x.lease != nil {
+		x.lease.Release()
+	}
+	x.leave()
+	x.engine.running.Done()
+}
+
+// Timing of an execution so far; FirstToken and Backend are 0 when there was none.
+type Timing struct {
+	// Queue is the wait for a place, Backend that for the plugin to take the turn,
+	// FirstToken the time from the request to the first part of the answer.
+	Queue, Backend, FirstToken, Total time.Duration
+}
+
+// Timing tells how long the steps took.
+func (x *Execution) Timing() Timing {
+	t := Timing{Queue: x.admitted.Sub(x.begin), Total: time.Since(x.begin)}
+	if !x.opened.IsZero() {
+		t.Backend = x.opened.Sub(x.admitted)
+	}
+	if !x.first.IsZero() {
+		t.FirstToken = x.first.Sub(x.begin)
+	}
+	return t
+}

@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"fmt"
+
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+)
+
+// normalizer turns a plugin's events into the engine's and keeps the promises of
+// Event, whatever the plugin does.
+type normalizer struct {
+	sequence uint64
+	started  bool
+	block    int
+	kind     byte   // of the current block: 't' text, 'r' reasoning, 0 none
+	wire     uint32 // the plugin's number of the current block
+	usage    Usage
+	calls    map[string]*openCall
+	queue    []Event
+}
+
+// openCall is a call whose arguments are still coming.
+type openCall struct {
+	name      string
+	arguments string
+	client    bool
+}
+
+// errContract is a plugin that does not keep the contract.
+func errContract(format string, args ...any) error {
+	return fmt.Errorf("the plugin broke the contract: "+format, args...)
+}
+
+// add takes one event in; what it means is in the queue. Completed is among it;
+// a failure is returned.
+func (n *normalizer) add(backend string, r *backendv1.ExecuteResponse) (failure *Error, err error) {
+	n.sequence++
+	if r.GetSequence() != n.sequence {
+		return nil, errContract("event %d has sequence %d", n.sequence, r.GetSequence())
+	}
+	if f := r.GetFailed(); f != nil {
+		return errorFromProto(backend, f), nil
+	}
+	if s := r.GetStarted(); s != nil {
+		if !n.started {
+			n.started = true
+			n.push(&Started{Model: s.GetModel(), Live: s.GetLive()})
+		}
+		return nil, nil
+	}
+	if !n.started {
+		n.started = true
+		n.push(&Started{})
+	}
+	switch v := r.GetEvent().(type) {
+	case *backendv1.ExecuteResponse_TextDelta:
+		n.text(v.TextDelta)
+	case *backendv1.ExecuteResponse_ReasoningDelta:
+		n.reasoning(v.ReasoningDelta)
+	case *backendv1.ExecuteResponse_ToolCallStarted:
+		n.callStarted(v.ToolCallStarted.GetId(), v.ToolCallStarted.GetName(), v.ToolCallStarted.GetOrigin())
+	case *backendv1.ExecuteResponse_ToolCallDelta:
+		return nil, n.callDelta(v.ToolCallDelta)
+	case *backendv1.ExecuteResponse_ToolCall:
+		return nil, n.callDone(v.ToolCall)
+	case *backendv1.ExecuteResponse_ToolResult:
+		n.endBlock()
+		n.push(&ToolResultEvent{ToolResult{
+			CallID: v.ToolResult.GetCallId(), Name: v.ToolResult.GetName(),
+			Parts: resultPartsFromProto(v.ToolResult.GetParts()), IsError: v.ToolResult.GetIsError(),
+		}})
+	case *backendv1.ExecuteResponse_Usage:
+		n.usage = usageFromProto(v.Usage)
+		n.push(&UsageEvent{n.usage})
+	case *backendv1.ExecuteResponse_Notice:
+		n.push(&Notice{Message: v.Notice.GetMessage()})
+	case *backendv1.ExecuteResponse_Completed:
+		return nil, n.completed(v.Completed)
+	default: // an event of a later revision: ignored
+	}
+	return nil, nil
+}
+
+func (n *normalizer) push(e Event) { n.queue = append(n.queue, e) }
+
+// pop takes the next event out; nil when there is none.
+func (n *normalizer) pop() Event {
+	if len(n.queue) == 0 {
+		return nil
+	}
+	e := n.queue[0]
+	n.queue[0] = nil
+	n.queue = n.queue[1:]
+	if len(n.queue) == 0 {
+		n.queue = nil
+	}
+	return e
+}
+
+// open makes (kind, wire number) the current block and returns its number.
+func (n *normalizer) open(kind byte, wire uint32) int {
+	if n.kind != kind || n.wire != wire {
+		n.endBlock()
+		n.kind, n.wire = kind, wire
+	}
+	return n.block
+}
+
+func (n *normalizer) endBlock() {
+	if n.kind != 0 {
+		n.kind = 0
+		n.block++
+	}
+}
+
+func (n *normalizer) text(d *backendv1.TextDelta) {
+	if d.GetText() == "" {
+		return
+	}
+	n.push(&TextDelta{Block: n.open('t', d.GetBlock()), Text: d.GetText()})
+}
+
+func (n *normalizer) reasoning(d *backendv1.ReasoningDelta) {
+	if d.GetText() == "" && len(d.GetSignature()) == 0 {
+		return
+	}
+	if d.GetRedacted() {
+		n.endBlock()
+	}
+	n.push(&ReasoningDelta{Block: n.open('r', d.GetBlock()), Text: d.GetText(), Signature: d.GetSignature(), Redacted: d.GetRedacted()})
+	if len(d.GetSignature()) > 0 {
+		n.endBlock()
+	}
+}
+
+func (n *normalizer) callStarted(id, name string, origin backendv1.ToolOrigin) {
+	n.endBlock()
+	if n.calls == nil {
+		n.calls = map[string]*openCall{}
+	}
+	client := origin == backendv1.ToolOrigin_TOOL_ORIGIN_CLIENT
+	n.calls[id] = &openCall{name: name, client: client}
+	n.push(&ToolCallStarted{Block: n.block, ID: id, Name: name, Client: client})
+	n.block++
+}
+
+func (n *normalizer) callDelta(d *backendv1.ToolCallDelta) error {
+	c := n.calls[d.GetId()]
+	if c == nil {
+		return errContract("arguments for the call %q that was not started", d.GetId())
+	}
+	if d.GetArgumentsJson() == "" {
+		return nil
+	}
+	c.arguments += d.GetArgumentsJson()
+	n.push(&ToolCallDelta{ID: d.GetId(), Arguments: d.GetArgumentsJson(), Client: c.client})
+	return nil
+}
+
+// callDone completes a call; pieces that were not sent are made up for.
+func (n *normalizer) callDone(p *backendv1.ToolCall) error {
+	if n.calls[p.GetId()] == nil {
+		n.callStarted(p.GetId(), p.GetName(), p.GetOrigin())
+	}
+	c := n.calls[p.GetId()]
+	delete(n.calls, p.GetId())
+	switch {
+	case c.arguments == "" && p.GetArgumentsJson() != "":
+		n.push(&ToolCallDelta{ID: p.GetId(), Arguments: p.GetArgumentsJson(), Client: c.client})
+	case c.arguments != p.GetArgumentsJson():
+		return errContract("the pieces of the call %q do not add up to its arguments", p.GetId())
+	}
+	n.push(&ToolCallDone{ToolCall: ToolCall{ID: p.GetId(), Name: c.name, Arguments: p.GetArgumentsJson()}, Client: c.client})
+	return nil
+}
+
+func (n *normalizer) completed(p *backendv1.Completed) error {
+	for id, c := range n.calls {
+		if c.client {
+			return errContract("the call %q was not completed", id)
+		}
+	}
+	if p.GetUsage() != nil {
+		n.usage = usageFromProto(p.GetUsage())
+	}
+	reason := FinishReason(p.GetFinishReason())
+	if reason < FinishStop || reason > FinishInterrupted {
+		reason = FinishStop
+	}
+	n.push(&Completed{Reason: reason, StopSequence: p.GetStopSequence(), Usage: n.usage, Model: p.GetModel(), SessionToken: p.GetSessionToken()})
+	return nil
+}
