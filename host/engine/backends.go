@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
@@ -32,9 +33,38 @@ type Lease interface {
 // BackendInfo is what is known about a backend. Describe, Health and Models are
 // nil until the plugin was ready once.
 type BackendInfo struct {
-	Name     string
-	State    string
+	Name string
+	// State of the plugin: one of the supervisor's words.
+	State string
+	// Serving says that the plugin's process takes turns.
+	Serving  bool
 	Describe *backendv1.DescribeResponse
 	Health   *backendv1.HealthResponse
 	Models   []*backendv1.Model
+	// PID of the plugin's process; 0: none runs.
+	PID      int
+	Restarts int
+	// Path of the plugin's binary.
+	Path string
+	// LastError of the plugin; empty: none.
+	LastError string
+}
+
+// Available says whether a turn would be tried: the plugin runs and its CLI says
+// that it can.
+func (b BackendInfo) Available() bool {
+	state := b.Health.GetState()
+	return b.Serving && (state == backendv1.HealthState_HEALTH_STATE_READY || state == backendv1.HealthState_HEALTH_STATE_DEGRADED)
+}
+
+// Message is one line for people about the backend's state.
+func (b BackendInfo) Message() string {
+	if !b.Serving && b.LastError != "" {
+		return b.LastError
+	}
+	message := b.Health.GetMessage()
+	if r := b.Health.GetRemedy(); r != "" && !strings.Contains(message, r) {
+		message += ": run " + r
+	}
+	return message
 }

@@ -114,6 +114,14 @@ func (e *Engine) notFound(name, kind string) *Error {
 	return err
 }
 
+// DidYouMean is "; did you mean …?" for a name that was mistyped, or nothing.
+func DidYouMean(name string, names []string) string {
+	if n := near(name, names); len(n) > 0 {
+		return fmt.Sprintf("; did you mean %q?", n[0])
+	}
+	return ""
+}
+
 // near picks the names that a person may have meant, the nearest first.
 func near(name string, names []string) []string {
 	type scored struct {

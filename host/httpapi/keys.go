@@ -1,0 +1,78 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net/http"
+	"strings"
+)
+
+// Keys are the API keys that clients may use. Only their hashes are kept.
+type Keys struct{ hashes [][sha256.Size]byte }
+
+// NewKeys makes a set; nil when there are none.
+func NewKeys(keys []string) *Keys {
+	k := &Keys{}
+	for _, key := range keys {
+		if key = strings.TrimSpace(key); key != "" {
+			k.hashes = append(k.hashes, sha256.Sum256([]byte(key)))
+		}
+	}
+	if len(k.hashes) == 0 {
+		return nil
+	}
+	return k
+}
+
+// presented is the key that a request carries: X-Api-Key wins over Bearer, as it
+// does at Anthropic.
+func presented(r *http.Request) string {
+	if key := r.Header.Get("X-Api-Key"); key != "" {
+		return key
+	}
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(key)
+}
+
+// check refuses requests without a known key, before their body is looked at.
+// Health needs none.
+func (k *Keys) check(r *http.Request) *Error {
+	if k == nil || r.URL.Path == "/health" || strings.HasPrefix(r.URL.Path, "/health/") {
+		return nil
+	}
+	key := presented(r)
+	if key == "" {
+		return Errorf(http.StatusUnauthorized, "no API key: send it as \"Authorization: Bearer KEY\" or \"X-Api-Key: KEY\"")
+	}
+	if !k.has(key) {
+		return Errorf(http.StatusUnauthorized, "this API key is not known to the server")
+	}
+	return nil
+}
+
+func (k *Keys) has(key string) bool {
+	hash := sha256.Sum256([]byte(key))
+	found := 0
+	for i := range k.hashes {
+		found |= subtle.ConstantTimeCompare(hash[:], k.hashes[i][:])
+	}
+	return found == 1
+}
+
+// Owner is whose request it is: the hash of its key, so that conversations of
+// different keys are never joined.
+func Owner(r *http.Request) string {
+	key := presented(r)
+	if key == "" {
+		return ""
+	}
+	hash := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(hash[:])
+}
+
+// Authenticated says whether the request has a known key, or none is needed.
+func (k *Keys) Authenticated(r *http.Request) bool { return k == nil || k.has(presented(r)) }

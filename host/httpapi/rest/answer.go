@@ -1,0 +1,73 @@
+package rest
+
+import (
+	"strconv"
+
+	"github.com/clinvk/clinvk/host/engine"
+)
+
+// answer is what POST /prompt answers.
+type answer struct {
+	ExecutionID  string `json:"execution_id"`
+	Backend      string `json:"backend"`
+	Model        string `json:"model"`
+	ExitCode     int    `json:"exit_code"`
+	DurationMS   int64  `json:"duration_ms"`
+	Output       string `json:"output"`
+	FinishReason string `json:"finish_reason"`
+	TokenUsage   usage  `json:"token_usage"`
+}
+
+// usage counts tokens; null means unknown.
+type usage struct {
+	InputTokens     *int64 `json:"input_tokens"`
+	OutputTokens    *int64 `json:"output_tokens"`
+	CachedTokens    *int64 `json:"cached_tokens"`
+	ReasoningTokens *int64 `json:"reasoning_tokens"`
+	// CacheWriteTokens and Estimated say more than the predecessor did.
+	CacheWriteTokens *int64 `json:"cache_write_tokens,omitempty"`
+	Estimated        bool   `json:"estimated,omitempty"`
+}
+
+func answerOf(x *engine.Execution, a *engine.Answer) answer {
+	return answer{
+		ExecutionID: x.ID, Backend: x.Backend, Model: shown(x, a.Model),
+		DurationMS: x.Timing().Total.Milliseconds(), Output: a.Text(),
+		FinishReason: finishReason(a.Reason), TokenUsage: usageOf(a.Usage),
+	}
+}
+
+// shown is the model that answered: the backend's own word for it when it said one.
+func shown(x *engine.Execution, model string) string {
+	if model != "" {
+		return model
+	}
+	return x.Model
+}
+
+func usageOf(u engine.Usage) usage {
+	return usage{
+		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, CachedTokens: u.CacheReadTokens,
+		ReasoningTokens: u.ReasoningTokens, CacheWriteTokens: u.CacheWriteTokens, Estimated: u.Estimated,
+	}
+}
+
+func finishReason(r engine.FinishReason) string {
+	switch r {
+	case engine.FinishStop:
+		return "stop"
+	case engine.FinishLength:
+		return "length"
+	case engine.FinishToolCalls:
+		return "tool_calls"
+	case engine.FinishStopSequence:
+		return "stop_sequence"
+	case engine.FinishContentFilter:
+		return "content_filter"
+	case engine.FinishInterrupted:
+		return "interrupted"
+	}
+	return "stop"
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,2 @@
+// Package rest is clinvk's own HTTP dialect, /api/v1.
+package rest

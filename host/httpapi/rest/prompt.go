@@ -1,0 +1,188 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi"
+)
+
+// Output formats of a prompt.
+const (
+	formatText   = "text"
+	formatJSON   = "json"
+	formatStream = "stream-json"
+)
+
+// prompt is the body of POST /prompt.
+type prompt struct {
+	Backend         string            `json:"backend"`
+	Prompt          *string           `json:"prompt"`
+	Model           string            `json:"model"`
+	Mode            string            `json:"mode"`
+	Workdir         string            `json:"workdir"`
+	Ephemeral       bool              `json:"ephemeral"`
+	ApprovalMode    string            `json:"approval_mode"`
+	SandboxMode     string            `json:"sandbox_mode"`
+	OutputFormat    string            `json:"output_format"`
+	MaxTokens       *int64            `json:"max_tokens"`
+	MaxTurns        int               `json:"max_turns"`
+	SystemPrompt    string            `json:"system_prompt"`
+	Verbose         bool              `json:"verbose"`
+	Extra           []string          `json:"extra"`
+	Metadata        map[string]string `json:"metadata"`
+	TimeoutSecs     float64           `json:"timeout_secs"`
+	OutputSchema    json.RawMessage   `json:"output_schema"`
+	ReasoningEffort string            `json:"reasoning_effort"`
+	Images          []image           `json:"images"`
+}
+
+// image is a data URL, or a media type and base64.
+type image struct {
+	URL       string `json:"url"`
+	MediaType string `json:"media_type"`
+	Data      string `json:"data"`
+}
+
+// UnmarshalJSON takes a string (a data URL) too.
+func (i *image) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, &i.URL)
+	}
+	type plain image
+	return json.Unmarshal(b, (*plain)(i))
+}
+
+func bad(param, format string, args ...any) error {
+	e := httpapi.Errorf(http.StatusBadRequest, format, args...)
+	e.Param = param
+	return e
+}
+
+// fieldNames are the names that a prompt may have.
+var fieldNames = func() (names []string) {
+	t := reflect.TypeFor[prompt]()
+	for i := range t.NumField() {
+		names = append(names, t.Field(i).Tag.Get("json"))
+	}
+	return names
+}()
+
+func decodePrompt(body []byte) (*prompt, error) {
+	p := &prompt{}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(p); err != nil {
+		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, bad(strings.ReplaceAll(t.Field, ".", "/"), "%s must be a %s, not a %s", t.Field, jsonKind(t.Type), t.Value)
+		}
+		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+			name = strings.Trim(name, `"`)
+			return nil, bad(name, "unknown field %q%s", name, engine.DidYouMean(name, fieldNames))
+		}
+		return nil, bad("", "the body is not a prompt: %w", err)
+	}
+	return p, nil
+}
+
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "boolean"
+	case reflect.String:
+		return "string"
+	case reflect.Slice:
+		return "array"
+	case reflect.Map, reflect.Struct:
+		return "object"
+	default:
+		return "number"
+	}
+}
+
+// turn is the prompt as the engine takes it.
+func (p *prompt) turn() (*engine.Turn, error) {
+	if p.Prompt == nil || strings.TrimSpace(*p.Prompt) == "" {
+		return nil, bad("prompt", "prompt is required and must not be empty")
+	}
+	switch p.OutputFormat {
+	case "", "default", formatText, formatJSON, formatStream:
+	default:
+		return nil, bad("output_format", "output_format is %q; it must be default, text, json or stream-json", p.OutputFormat)
+	}
+	switch {
+	case p.MaxTokens != nil && *p.MaxTokens < 1:
+		return nil, bad("max_tokens", "max_tokens must be at least 1")
+	case p.MaxTurns < 0:
+		return nil, bad("max_turns", "max_turns must not be negative")
+	case p.TimeoutSecs < 0:
+		return nil, bad("timeout_secs", "timeout_secs must not be negative")
+	}
+	t := &engine.Turn{
+		Backend: p.Backend, Model: p.Model, Mode: engine.ModeAgent, System: p.SystemPrompt,
+		MaxSteps: p.MaxTurns, ExtraArguments: p.Extra, NoLive: true,
+		Timeout:  time.Duration(p.TimeoutSecs * float64(time.Second)),
+		Sampling: engine.Sampling{MaxOutputTokens: p.MaxTokens, ReasoningEffort: p.ReasoningEffort},
+	}
+	if len(p.OutputSchema) > 0 && string(p.OutputSchema) != "null" {
+		if p.OutputSchema[0] != '{' {
+			return nil, bad("output_schema", "output_schema must be a JSON Schema object")
+		}
+		t.OutputSchema = p.OutputSchema
+	}
+	parts := make([]engine.Part, 0, len(p.Images)+1)
+	for i, img := range p.Images {
+		blob, err := img.blob()
+		if err != nil {
+			return nil, bad("images/"+itoa(i), "image %d: %w", i, err)
+		}
+		parts = append(parts, blob)
+	}
+	t.Messages = []engine.Message{{Role: engine.RoleUser, Parts: append(parts, engine.Text(*p.Prompt))}}
+	names := [4]string{"mode", "workdir", "approval_mode", "sandbox_mode"}
+	return t, httpapi.SetMode(t, p.Mode, p.Workdir, p.ApprovalMode, p.SandboxMode, names)
+}
+
+func (i image) blob() (engine.Blob, error) {
+	media, data := i.MediaType, i.Data
+	if i.URL != "" {
+		rest, ok := strings.CutPrefix(i.URL, "data:")
+		if !ok {
+			return engine.Blob{}, errors.New("only data URLs are taken, remote ones are not fetched")
+		}
+		head, encoded, ok := strings.Cut(rest, ",")
+		if !ok || !strings.HasSuffix(head, ";base64") {
+			return engine.Blob{}, errors.New("the data URL must be base64: data:image/png;base64,…")
+		}
+		media, data = strings.TrimSuffix(head, ";base64"), encoded
+	}
+	if media == "" || data == "" {
+		return engine.Blob{}, errors.New("give url, or media_type and data")
+	}
+	raw, err := base64.StdEncoding.DecodeString(data)
+	if err != nil {
+		return engine.Blob{}, errors.New("the data is not base64")
+	}
+	return engine.Blob{MediaType: media, Data: raw}, nil
+}
+
+// clientNames are this dialect's names of the engine's fields.
+var clientNames = map[string]string{engine.FieldMaxOutputTokens: "max_tokens"}
+
+func ignoredFields(fields []string) []string {
+	var out []string
+	for _, f := range fields {
+		if name, ok := clientNames[f]; ok {
+			f = name
+		}
+		out = append(out, f)
+	}
+	return out
+}

@@ -1,0 +1,102 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/clinvk/clinvk/host/engine"
+)
+
+// Headers of turns.
+const (
+	headerBackend = "X-Clinvk-Backend"
+	headerModel   = "X-Clinvk-Model"
+	headerIgnored = "X-Clinvk-Ignored"
+	headerTiming  = "Server-Timing"
+)
+
+// BeginTurn sets the headers that every answer of a turn has. ignored are the
+// parameters that were not honoured, by the names that the client used.
+func BeginTurn(w http.ResponseWriter, x *engine.Execution, ignored []string) {
+	h := w.Header()
+	h.Set(headerBackend, header(x.Backend))
+	h.Set(headerModel, header(x.Model))
+	if len(ignored) > 0 {
+		h.Set(headerIgnored, header(strings.Join(ignored, ", ")))
+	}
+	h.Set(headerTiming, timing(x.Timing()))
+}
+
+// header makes a client's text fit for a header.
+func header(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func timing(t engine.Timing) string {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	s := fmt.Sprintf("queue;dur=%.3f, backend;dur=%.3f", ms(t.Queue), ms(t.Backend))
+	if t.FirstToken > 0 {
+		s += fmt.Sprintf(", ttft;dur=%.3f", ms(t.FirstToken))
+	}
+	return s + fmt.Sprintf(", total;dur=%.3f", ms(t.Total))
+}
+
+// Names of modes in requests.
+var (
+	modes     = map[string]engine.Mode{"chat": engine.ModeChat, "agent": engine.ModeAgent}
+	approvals = map[string]engine.ApprovalMode{
+		"default": engine.ApprovalDefault, "auto": engine.ApprovalAuto, "none": engine.ApprovalNone, "always": engine.ApprovalAlways,
+	}
+	sandboxes = map[string]engine.SandboxMode{
+		"default": engine.SandboxDefault, "read-only": engine.SandboxReadOnly, "workspace": engine.SandboxWorkspace, "full": engine.SandboxFull,
+	}
+)
+
+// SetMode sets the turn's mode and what belongs to it from their names; empty ones
+// are left as they are. Errors are *Error 400 with the parameter's name from params.
+func SetMode(t *engine.Turn, mode, workdir, approval, sandbox string, params [4]string) error {
+	bad := func(param, value, allowed string) error {
+		e := Errorf(http.StatusBadRequest, "%s is %q; it must be %s", param, value, allowed)
+		e.Param = param
+		return e
+	}
+	var ok bool
+	if mode != "" {
+		if t.Mode, ok = modes[mode]; !ok {
+			return bad(params[0], mode, "chat or agent")
+		}
+	}
+	if workdir != "" {
+		if !filepath.IsAbs(workdir) || strings.ContainsRune(workdir, 0) {
+			return bad(params[1], workdir, "an absolute path")
+		}
+		t.WorkingDir = filepath.Clean(workdir)
+	}
+	if approval != "" {
+		if t.Approval, ok = approvals[approval]; !ok {
+			return bad(params[2], approval, "default, auto, none or always")
+		}
+	}
+	if sandbox != "" {
+		if t.Sandbox, ok = sandboxes[sandbox]; !ok {
+			return bad(params[3], sandbox, "default, read-only, workspace or full")
+		}
+	}
+	return nil
+}
+
+// ModeOf applies the X-Clinvk-Mode, -Workdir, -Approval-Mode and -Sandbox-Mode
+// headers of dialects whose bodies have no place for them.
+func ModeOf(r *http.Request, t *engine.Turn) error {
+	h := r.Header
+	return SetMode(t, h.Get("X-Clinvk-Mode"), h.Get("X-Clinvk-Workdir"), h.Get("X-Clinvk-Approval-Mode"), h.Get("X-Clinvk-Sandbox-Mode"),
+		[4]string{"X-Clinvk-Mode", "X-Clinvk-Workdir", "X-Clinvk-Approval-Mode", "X-Clinvk-Sandbox-Mode"})
+}
