@@ -1,0 +1,35 @@
+package runner
+
+// sweepRounds bounds a sweep: a process may fork while it is looked for, but one
+// that forks faster than we kill must not hold us.
+const sweepRounds = 20
+
+// Sweep ends what plugins of dead hosts left running and returns how many
+// processes it killed. Plugins of living hosts, this one included, are never
+// touched. Call it before plugins are started.
+func Sweep() int {
+	return sweep(func(instance string) bool {
+		host, ok := hostOf(instance)
+		return ok && hostDead(host)
+	})
+}
+
+// sweepInstance kills every process of one plugin, also those that left its
+// process group (setsid, double fork): the environment is inherited by all.
+func sweepInstance(instance string) int {
+	return sweep(func(other string) bool { return other == instance })
+}
+
+func sweep(match func(instance string) bool) int {
+	killed := map[int]bool{} // a process is seen again until it has ended
+	for range sweepRounds {
+		found := sweepOnce(match)
+		if len(found) == 0 {
+			break
+		}
+		for _, pid := range found {
+			killed[pid] = true
+		}
+	}
+	return len(killed)
+}

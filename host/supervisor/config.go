@@ -1,0 +1,143 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/clinvk/clinvk/host/catalog"
+)
+
+// Config says what to run and how.
+type Config struct {
+	// Entries are the plugins, each name once.
+	Entries []catalog.Entry
+	// Settings of one backend, asked before each start; nil: DefaultSettings.
+	Settings func(name string) Settings
+	// Logger gets what happens to plugins and what they print; nil: nobody does.
+	Logger *slog.Logger
+	// HostVersion is told to the plugins.
+	HostVersion string
+	// StateDir holds one directory per backend that survives restarts. Required.
+	StateDir string
+	// RuntimeDir is for sockets and scratch files; empty: $XDG_RUNTIME_DIR/clinvk
+	// or /tmp/clinvk-UID. Its path must be short.
+	RuntimeDir string
+	// LookupEnv finds variables of the server that plugins ask for; nil:
+	// os.LookupEnv.
+	LookupEnv func(name string) (string, bool)
+	// Timings; zero fields have their documented values.
+	Timings Timings
+}
+
+// Settings are the operator's wishes for one backend.
+type Settings struct {
+	// Enabled false keeps the plugin from being started.
+	Enabled bool
+	// Config is backends.NAME.options as a JSON object; empty: none.
+	Config json.RawMessage
+	// Environment is given to the CLI, on top of what Grant lets through.
+	Environment map[string]string
+	// Grant says whether a variable of the server that the plugin asks for
+	// (Describe.environment) is given to its CLI; nil: each one is. The server's own
+	// variables (CLINVK_…) never are.
+	Grant func(variable string) bool
+	// Command is the CLI's binary; empty: looked up in PATH.
+	Command string
+	// Warm is how many spares to keep; negative: the plugin's own choice.
+	Warm int
+}
+
+// DefaultSettings are enabled, with the plugin's own choices.
+func DefaultSettings(string) Settings { return Settings{Enabled: true, Warm: -1} }
+
+// Timings bound everything that is waited for.
+type Timings struct {
+	// Handshake bounds the start of a process; 10 s.
+	Handshake time.Duration
+	// Describe bounds the first call; 2 s.
+	Describe time.Duration
+	// Configure bounds the second; 10 s.
+	Configure time.Duration
+	// Health bounds the first question after it; 5 s.
+	Health time.Duration
+	// Models bounds ListModels; 5 s. The first start waits for the models, later
+	// ones keep the old list meanwhile.
+	Models time.Duration
+	// HealthEvery is how often plugins are polled; 10 s.
+	HealthEvery time.Duration
+	// HealthDeadline bounds a poll; 3 s.
+	HealthDeadline time.Duration
+	// DeepEvery is how often a backend that is not ready is looked at closely, so
+	// that an installed CLI or a login is noticed; 30 s.
+	DeepEvery time.Duration
+	// ModelsEvery is how often models are listed; 60 s.
+	ModelsEvery time.Duration
+	// Acquire is how long Acquire waits for a plugin that is being started; 2 s.
+	Acquire time.Duration
+	// Backoff is the wait after the second crash in a row, doubled with each
+	// further one; 0.5 s. The first crash is followed by a start at once.
+	Backoff time.Duration
+	// BackoffMost is its limit; 60 s.
+	BackoffMost time.Duration
+	// Reset is how long a plugin must be ready for its crashes to be forgotten;
+	// 5 min.
+	Reset time.Duration
+	// CrashWindow is the time in which CrashMost crashes lead to quarantine; 10 min.
+	CrashWindow time.Duration
+	// Drain bounds how long a plugin that was replaced finishes its turns; 15 min.
+	Drain time.Duration
+	// Shutdown bounds the polite end of a process; 2 s.
+	Shutdown time.Duration
+}
+
+// Numbers that are not worth a setting.
+const (
+	// missesMost is how many polls in a row may go unanswered.
+	missesMost = 3
+	// crashMost is how many crashes within Timings.CrashWindow are too many.
+	crashMost = 5
+	// jitter spreads backoff, so that plugins that died together do not start
+	// together.
+	jitter = 0.2
+)
+
+func (c Config) withDefaults() Config {
+	if c.Settings == nil {
+		c.Settings = DefaultSettings
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.LookupEnv == nil {
+		c.LookupEnv = os.LookupEnv
+	}
+	t := &c.Timings
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&t.Handshake, 10 * time.Second},
+		{&t.Describe, 2 * time.Second},
+		{&t.Configure, 10 * time.Second},
+		{&t.Health, 5 * time.Second},
+		{&t.Models, 5 * time.Second},
+		{&t.HealthEvery, 10 * time.Second},
+		{&t.HealthDeadline, 3 * time.Second},
+		{&t.DeepEvery, 30 * time.Second},
+		{&t.ModelsEvery, 60 * time.Second},
+		{&t.Acquire, 2 * time.Second},
+		{&t.Backoff, 500 * time.Millisecond},
+		{&t.BackoffMost, 60 * time.Second},
+		{&t.Reset, 5 * time.Minute},
+		{&t.CrashWindow, 10 * time.Minute},
+		{&t.Drain, 15 * time.Minute},
+		{&t.Shutdown, 2 * time.Second},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	return c
+}

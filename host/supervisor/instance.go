@@ -1,0 +1,235 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	plugin "github.com/hashicorp/go-plugin"
+	goplugin "github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/clinvk/clinvk/host/catalog"
+	"github.com/clinvk/clinvk/host/runner"
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/proto/handshake"
+)
+
+// instance is one plugin process with the connection to it.
+type instance struct {
+	name       string
+	generation uint64
+	log        *slog.Logger
+	process    *runner.Process
+	conn       *grpc.ClientConn
+	backend    backendv1.BackendServiceClient
+	liveness   grpc_health_v1.HealthClient
+	dir        string // private; removed with the process
+	sha256     string
+	stdio      sync.WaitGroup
+
+	mu     sync.Mutex
+	leases int
+	idle   chan struct{} // closed when leases is 0 and closing
+	closed bool          // gives no more leases
+}
+
+// launch starts a process and connects to it. ctx bounds the start only. When it
+// fails nothing is left.
+func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string, log *slog.Logger) (*instance, error) {
+	program, err := e.Open()
+	if err != nil {
+		if err := os.RemoveAll(dir); err != nil {
+			log.Warn("removing the directory of a process", "error", err)
+		}
+		return nil, refused(err)
+	}
+	defer program.Close()
+	plain := e.Transport() == catalog.TransportPlain
+	i := &instance{name: e.Name, generation: generation, log: log, dir: dir, sha256: program.SHA256, idle: make(chan struct{})}
+	config := &plugin.ClientConfig{
+		HandshakeConfig: plugin.HandshakeConfig{
+			ProtocolVersion: handshake.ProtocolVersion, MagicCookieKey: handshake.CookieKey, MagicCookieValue: handshake.CookieValue,
+		},
+		Plugins:          plugin.PluginSet{handshake.PluginSet: &plugin.NetRPCUnsupportedPlugin{}},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		SkipHostEnv:      true,
+		AutoMTLS:         !plain,
+		Logger:           hclog.NewNullLogger(),
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: dir},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, dir string) (goplugin.Runner, error) {
+			i.process = runner.New(runner.Config{
+				Name: e.Name, Path: program.Path, File: program.File, Args: program.Args, Dir: program.Dir,
+				Env: cmd.Env, SocketDir: dir, Plain: plain, Logger: log,
+			})
+			return started{i.process, ctx}, nil
+		},
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		config.StartTimeout = time.Until(deadline)
+	}
+	if err := start(config); err != nil {
+		i.discard(ctx)
+		return nil, failedStart(err)
+	}
+	// go-plugin makes the certificates and agrees on the version. The connection is
+	// ours: its own one cannot be bounded, and leaks goroutines when it cannot be made.
+	if err := i.connect(config); err != nil {
+		i.discard(ctx)
+		return nil, failedStart(err)
+	}
+	i.readStdio()
+	return i, nil
+}
+
+// started binds the start of a process to the supervisor's context: go-plugin
+// makes up one of its own.
+type started struct {
+	*runner.Process
+	ctx context.Context
+}
+
+func (s started) Start(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	return s.Process.Start(ctx)
+}
+
+// start runs go-plugin's handshake. The runner keeps from it all that is known to
+// make it panic; the recover is for what is not known.
+func start(config *plugin.ClientConfig) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("go-plugin panicked: %v", r)
+		}
+	}()
+	_, err = plugin.NewClient(config).Start()
+	return err
+}
+
+// discard ends what a failed start left.
+func (i *instance) discard(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTime)
+	defer cancel()
+	i.kill(ctx)
+	i.release()
+}
+
+// killTime bounds the wait for a killed process. Only a process stuck in the
+// kernel takes longer, and nobody can help that one.
+const killTime = 5 * time.Second
+
+func (i *instance) kill(ctx context.Context) {
+	if i.process == nil {
+		return
+	}
+	if err := i.process.Kill(ctx); err != nil {
+		i.log.Error("a plugin process does not die", "pid", i.process.PID(), "error", err)
+	}
+}
+
+// release frees what belongs to a process that is gone.
+func (i *instance) release() {
+	if i.conn != nil {
+		_ = i.conn.Close() // the other end is gone
+		i.stdio.Wait()
+	}
+	if err := os.RemoveAll(i.dir); err != nil {
+		i.log.Warn("removing the directory of a process", "error", err)
+	}
+}
+
+// stop ends the process: politely within limit, then by force.
+func (i *instance) stop(ctx context.Context, limit time.Duration) {
+	i.close()
+	polite, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	i.shutdown(polite)
+	i.discard(ctx)
+}
+
+// close gives no more leases.
+func (i *instance) close() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.closed {
+		i.closed = true
+		if i.leases == 0 {
+			close(i.idle)
+		}
+	}
+}
+
+// drain closes the instance and waits until its leases are released, its process
+// is gone, or ctx ends; it returns how many leases are left.
+func (i *instance) drain(ctx context.Context) int {
+	i.close()
+	select {
+	case <-i.idle:
+	case <-i.process.Done():
+	case <-ctx.Done():
+	}
+	return i.inUse()
+}
+
+func (i *instance) inUse() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.leases
+}
+
+// lease takes a lease, unless the instance is closing or its process is gone.
+func (i *instance) lease() (*Lease, bool) {
+	select {
+	case <-i.process.Done():
+		return nil, false
+	default:
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed {
+		return nil, false
+	}
+	i.leases++
+	return &Lease{instance: i}, true
+}
+
+func (i *instance) returned() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.leases--
+	if i.closed && i.leases == 0 {
+		close(i.idle)
+	}
+}
+
+// Lease is one use of one plugin process. Its methods may be called concurrently.
+type Lease struct {
+	instance *instance
+	once     sync.Once
+}
+
+// Client calls the plugin.
+func (l *Lease) Client() backendv1.BackendServiceClient { return l.instance.backend }
+
+// Generation is different for every process of the backend: what one process
+// keeps in memory is unknown to the next.
+func (l *Lease) Generation() uint64 { return l.instance.generation }
+
+// Exited is closed when the process is gone. Streams of calls fail a little
+// earlier, when the kernel closes the socket.
+func (l *Lease) Exited() <-chan struct{} { return l.instance.process.Done() }
+
+// Exit says how the process ended; valid after Exited is closed.
+func (l *Lease) Exit() Exit { return l.instance.process.Exit() }
+
+// Release gives the lease back; further calls do nothing. The caller has ended
+// its calls before.
+func (l *Lease) Release() { l.once.Do(l.instance.returned) }

@@ -1,0 +1,230 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/clinvk/clinvk/host/runner"
+)
+
+// Supervisor runs the plugins of one server. Its methods may be called
+// concurrently.
+type Supervisor struct {
+	config Config
+	dir    *runner.Dir
+	names  []string
+	units  map[string]*unit
+	ends   endings
+	next   atomic.Uint64
+
+	endLife, endPatience, endMercy context.CancelFunc
+
+	mu      sync.Mutex
+	started bool
+	stopped bool
+	running sync.WaitGroup
+}
+
+// New prepares the plugins; no process is started. It makes the directories and
+// removes what dead servers left, processes included.
+func New(c Config) (*Supervisor, error) {
+	c = c.withDefaults()
+	if c.StateDir == "" {
+		return nil, errors.New("setting up plugins: no state directory was given")
+	}
+	state, err := filepath.Abs(c.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("setting up plugins: %w", err)
+	}
+	c.StateDir = state
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("setting up plugins: %w", err)
+	}
+	s := &Supervisor{config: c, units: map[string]*unit{}}
+	for _, e := range c.Entries {
+		if s.units[e.Name] != nil {
+			return nil, fmt.Errorf("setting up plugins: %q is listed twice", e.Name)
+		}
+		s.names = append(s.names, e.Name)
+		s.units[e.Name] = &unit{
+			config: c, entry: e, log: c.Logger.With("backend", e.Name), ends: &s.ends, next: &s.next,
+			restarts: make(chan restart), decided: make(chan struct{}), changed: make(chan struct{}),
+			status: initial(e, time.Now()), history: history{timings: c.Timings},
+		}
+	}
+	slices.Sort(s.names)
+	if n := runner.Sweep(); n > 0 {
+		c.Logger.Warn("processes of a dead server were ended", "processes", n)
+	}
+	if s.dir, err = runner.NewDir(c.RuntimeDir); err != nil {
+		return nil, fmt.Errorf("setting up plugins: %w", err)
+	}
+	for _, u := range s.units {
+		u.dir = s.dir
+	}
+	s.ends.life, s.endLife = context.WithCancel(context.Background())
+	s.ends.patience, s.endPatience = context.WithCancel(context.Background())
+	s.ends.mercy, s.endMercy = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Start starts all plugins at once and returns when each is ready or has failed
+// once, or when ctx ends; the plugins then go on starting. One bad plugin is not
+// an error: see its Status.
+func (s *Supervisor) Start(ctx context.Context) error {
+	s.mu.Lock()
+	if s.started || s.stopped {
+		s.mu.Unlock()
+		return errors.New("starting plugins: they were started before")
+	}
+	s.started = true
+	for _, u := range s.units {
+		if s.config.Settings(u.entry.Name).Enabled {
+			s.running.Go(u.run)
+			continue
+		}
+		u.set(func(s *Status) { s.State = StateDisabled })
+		close(u.decided)
+	}
+	s.mu.Unlock()
+	for _, u := range s.units {
+		select {
+		case <-u.decided:
+		case <-ctx.Done():
+			return fmt.Errorf("starting plugins: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Stop drains and ends all plugins and removes the runtime directory. Turns may
+// run until shortly before ctx's deadline (at most Timings.Drain); when ctx ends
+// what is left is killed. It returns when no process is left, a few seconds after
+// the end of ctx at the latest. Further calls wait as well.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	s.endLife()
+	patience := s.config.Timings.Drain
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)-s.config.Timings.Shutdown)
+	}
+	timer := time.AfterFunc(patience, s.endPatience)
+	defer timer.Stop()
+	defer context.AfterFunc(ctx, func() { s.endPatience(); s.endMercy() })()
+	s.running.Wait()
+	s.endPatience()
+	s.endMercy()
+	if err := s.dir.Remove(); err != nil {
+		return fmt.Errorf("stopping plugins: %w", err)
+	}
+	return nil
+}
+
+// Names lists the plugins, refused and disabled ones included, in order. The
+// result is the caller's.
+func (s *Supervisor) Names() []string { return slices.Clone(s.names) }
+
+// Status of one plugin, from memory; false when there is none of that name.
+func (s *Supervisor) Status(name string) (Status, bool) {
+	u, ok := s.units[name]
+	if !ok {
+		return Status{}, false
+	}
+	return u.snapshot(), true
+}
+
+// Statuses of all plugins, in the order of Names.
+func (s *Supervisor) Statuses() []Status {
+	all := make([]Status, 0, len(s.names))
+	for _, name := range s.names {
+		all = append(all, s.units[name].snapshot())
+	}
+	return all
+}
+
+// Restart starts a new process of a plugin and clears its quarantine. A process
+// that serves goes on until the new one is ready, then finishes its turns; when
+// the new one does not get ready the old one keeps serving. Restart returns when
+// the new process is ready, or with why it is not. When ctx ends first the
+// restart goes on.
+func (s *Supervisor) Restart(ctx context.Context, name string) error {
+	u, ok := s.units[name]
+	if !ok {
+		return &NotAvailableError{Name: name, Reason: "there is no such plugin"}
+	}
+	if st := u.snapshot(); st.State == StateDisabled || st.State == StateStopped {
+		return st.notAvailable(time.Now())
+	}
+	result := make(chan error, 1)
+	select {
+	case u.restarts <- restart{result}:
+	case <-s.ends.life.Done():
+		return u.snapshot().notAvailable(time.Now())
+	case <-ctx.Done():
+		return fmt.Errorf("restarting backend %q: %w", name, ctx.Err())
+	}
+	select {
+	case err := <-result:
+		if err != nil {
+			return fmt.Errorf("restarting backend %q: %w", name, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("restarting backend %q: %w", name, ctx.Err())
+	}
+}
+
+// Acquire lends the process of a plugin. While one is being started it waits,
+// until ctx ends and at most Timings.Acquire; otherwise, and when it waited in
+// vain, the error is a *NotAvailableError.
+func (s *Supervisor) Acquire(ctx context.Context, name string) (*Lease, error) {
+	u, ok := s.units[name]
+	if !ok {
+		return nil, &NotAvailableError{Name: name, Reason: "there is no such plugin"}
+	}
+	timer := time.NewTimer(s.config.Timings.Acquire)
+	defer timer.Stop()
+	for {
+		lease, status, changed := u.tryLease()
+		if lease != nil {
+			return lease, nil
+		}
+		switch status.State {
+		case StateDisabled, StateQuarantined, StateDraining, StateStopped:
+			return nil, status.notAvailable(time.Now())
+		}
+		if s.ends.life.Err() != nil {
+			status.State = StateDraining
+			return nil, status.notAvailable(time.Now())
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil, u.snapshot().notAvailable(time.Now())
+		case <-s.ends.life.Done():
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for backend %q: %w", name, ctx.Err())
+		}
+	}
+}
+
+// tryLease takes a lease, or says what to wait for.
+func (u *unit) tryLease() (*Lease, Status, <-chan struct{}) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.current != nil && u.status.State.Serves() {
+		if lease, ok := u.current.lease(); ok {
+			return lease, Status{}, nil
+		}
+	}
+	return nil, u.status, u.changed
+}

@@ -1,0 +1,309 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/clinvk/clinvk/host/catalog"
+	"github.com/clinvk/clinvk/host/runner"
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+)
+
+// unit is one plugin and its life. run is its only writer of states; everything
+// else reads the status.
+type unit struct {
+	config Config
+	entry  catalog.Entry
+	log    *slog.Logger
+	dir    *runner.Dir
+	ends   *endings
+	next   *atomic.Uint64 // generation, shared by all units
+
+	restarts chan restart
+	decided  chan struct{} // closed when the first start has ended, well or badly
+	retired  sync.WaitGroup
+
+	mu      sync.Mutex
+	status  Status
+	current *instance
+	changed chan struct{} // closed and replaced with each change of state
+
+	history history        // run's own
+	pending []chan<- error // run's own: callers of Restart that wait for the next start
+}
+
+// restart is an operator's wish.
+type restart struct{ result chan<- error }
+
+// endings are the contexts of a stop, in the order in which they end.
+type endings struct {
+	life     context.Context // ends: no new turns
+	patience context.Context // ends: turns have had their time
+	mercy    context.Context // ends: kill
+}
+
+// run lives the plugin's life. It returns when endings.life has ended and no
+// process is left.
+func (u *unit) run() {
+	defer u.retired.Wait()
+	first := sync.OnceFunc(func() { close(u.decided) })
+	defer first()
+	for u.ends.life.Err() == nil {
+		i, err := u.start(u.ends.life)
+		if u.ends.life.Err() != nil {
+			if i != nil {
+				u.retire(i)
+			}
+			break
+		}
+		u.reply(err)
+		if err == nil {
+			first()
+			err = u.serve(i)
+		}
+		if err != nil {
+			u.fail(err)
+			first()
+			u.rest()
+		}
+	}
+	u.reply(errors.New("the server is stopping"))
+	u.set(func(s *Status) { s.State, s.NextStart = StateDraining, time.Time{} })
+	u.retired.Wait()
+	u.set(func(s *Status) { s.State, s.PID = StateStopped, 0 })
+}
+
+// reply tells the callers of Restart how the start went.
+func (u *unit) reply(err error) {
+	for _, result := range u.pending {
+		result <- err
+	}
+	u.pending = nil
+}
+
+// set changes the status and wakes those who wait for a change of state.
+func (u *unit) set(change func(*Status)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before := u.status.State
+	change(&u.status)
+	if u.status.State == before {
+		return
+	}
+	u.status.Since = time.Now()
+	close(u.changed)
+	u.changed = make(chan struct{})
+	u.log.Debug("plugin state", "from", before, "to", u.status.State)
+}
+
+func (u *unit) snapshot() Status {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := u.status
+	if u.current != nil {
+		s.Leases = u.current.inUse()
+	}
+	return s
+}
+
+// start brings up a process and puts it into service.
+func (u *unit) start(ctx context.Context) (*instance, error) {
+	u.set(func(s *Status) { s.State, s.NextStart = StateStarting, time.Time{} })
+	i, p, err := u.bringUp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u.enter(i, p)
+	return i, nil
+}
+
+// bringUp starts and prepares a process; nothing is left when it fails.
+func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
+	generation := u.next.Add(1)
+	dir, err := u.dir.Fresh(fmt.Sprintf("%x", generation))
+	if err != nil {
+		return nil, nil, failedStart(err)
+	}
+	launching, cancel := context.WithTimeout(ctx, u.config.Timings.Handshake)
+	defer cancel()
+	i, err := launch(launching, u.entry, generation, dir, u.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := u.prepare(ctx, i)
+	if err != nil {
+		i.discard(ctx)
+		return nil, nil, err
+	}
+	for _, w := range p.warnings {
+		u.log.Warn("plugin configuration", "warning", w)
+	}
+	u.firstModels(ctx, i)
+	return i, p, nil
+}
+
+// firstModels waits for the list when there is none: a request that names a model
+// must find it as soon as the backend is ready. Later lists come with the polls.
+func (u *unit) firstModels(ctx context.Context, i *instance) {
+	if u.snapshot().Models != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, u.config.Timings.Models)
+	defer cancel()
+	models, err := listModels(ctx, i)
+	if err != nil {
+		u.log.Warn("the models are not known yet", "error", err)
+		return
+	}
+	u.set(func(s *Status) { s.Models = models })
+}
+
+// enter puts a prepared process into service.
+func (u *unit) enter(i *instance, p *prepared) {
+	u.mu.Lock()
+	u.current = i
+	u.mu.Unlock()
+	u.set(func(s *Status) {
+		if s.Generation != 0 {
+			s.Restarts++
+		}
+		s.Describe, s.Health, s.Warnings, s.Version = p.describe, p.health, p.warnings, p.describe.GetVersion()
+		s.PID, s.Generation, s.SHA256 = i.process.PID(), i.generation, i.sha256
+		s.State = stateFor(p.health)
+		if s.LastExit == nil {
+			s.LastError, s.Remedy = "", ""
+		}
+	})
+	u.log.Info("plugin ready", "pid", i.process.PID(), "version", p.describe.GetVersion(), "health", p.health.GetState().String())
+}
+
+func stateFor(h *backendv1.HealthResponse) State {
+	if h.GetState() == backendv1.HealthState_HEALTH_STATE_READY {
+		return StateReady
+	}
+	return StateDegraded
+}
+
+// serve watches the process in service until it fails, then says why, or until
+// life ends. A restart replaces it without a gap.
+func (u *unit) serve(i *instance) error {
+	for {
+		next, err := u.watch(i)
+		if next == nil {
+			return err
+		}
+		u.retire(i)
+		i = next
+	}
+}
+
+// watch returns when the process fails (error), is replaced (the next process),
+// or life ends (neither).
+func (u *unit) watch(i *instance) (*instance, error) {
+	ctx, cancel := context.WithCancel(u.ends.life)
+	ill := make(chan error, 1)
+	var polling sync.WaitGroup
+	polling.Go(func() { u.poll(ctx, i, ill) })
+	defer polling.Wait()
+	defer cancel()
+	steady := time.NewTimer(u.config.Timings.Reset)
+	defer steady.Stop()
+	for {
+		select {
+		case <-u.ends.life.Done():
+			u.retire(i)
+			return nil, nil
+		case <-i.process.Done():
+			u.leave(i)
+			i.discard(ctx)
+			return nil, crashed(i)
+		case err := <-ill:
+			u.leave(i)
+			i.discard(ctx)
+			return nil, err
+		case r := <-u.restarts:
+			next, p, err := u.bringUp(ctx)
+			if err == nil {
+				u.history.forget()
+				u.set(func(s *Status) { s.LastError, s.Remedy, s.LastExit = "", "", nil })
+				u.enter(next, p)
+			}
+			r.result <- err // when it failed the old process keeps serving
+			if err == nil {
+				return next, nil
+			}
+		case <-steady.C:
+			u.history.recovered()
+			u.set(func(s *Status) { s.LastError, s.Remedy, s.LastExit = "", "", nil })
+		}
+	}
+}
+
+// leave takes a process out of service.
+func (u *unit) leave(i *instance) {
+	i.close()
+	u.mu.Lock()
+	if u.current == i {
+		u.current = nil
+	}
+	u.mu.Unlock()
+	u.set(func(s *Status) { s.State, s.PID = StateCrashed, 0 })
+}
+
+// retire lets a process finish its turns and ends it, in the background; run
+// waits for it.
+func (u *unit) retire(i *instance) {
+	i.close()
+	u.retired.Go(func() {
+		ctx, cancel := context.WithTimeout(u.ends.patience, u.config.Timings.Drain)
+		defer cancel()
+		if left := i.drain(ctx); left > 0 {
+			u.log.Warn("turns did not end in time", "turns", left, "pid", i.process.PID())
+		}
+		i.stop(u.ends.mercy, u.config.Timings.Shutdown)
+	})
+}
+
+// fail records why there is no process and decides when there will be one.
+func (u *unit) fail(err error) {
+	e := &startError{err: err}
+	errors.As(err, &e)
+	u.log.Error("plugin failed", "error", err, "remedy", e.remedy)
+	wait, again := u.history.crash(time.Now())
+	u.set(func(s *Status) {
+		s.LastError, s.Remedy, s.LastExit, s.PID = err.Error(), e.remedy, e.exit, 0
+		switch {
+		case e.permanent:
+			s.State = StateQuarantined
+		case !again:
+			s.State = StateQuarantined
+			s.LastError = fmt.Sprintf("it failed %d times within %v, the last time: %s", crashMost, u.config.Timings.CrashWindow, s.LastError)
+		default:
+			s.State = StateBackoff
+			s.NextStart = time.Now().Add(wait)
+		}
+	})
+}
+
+// rest waits until the next start is due, somebody asks for it, or life ends.
+func (u *unit) rest() {
+	s := u.snapshot()
+	var due <-chan time.Time
+	if s.State == StateBackoff {
+		timer := time.NewTimer(time.Until(s.NextStart))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-due:
+	case r := <-u.restarts:
+		u.history.forget()
+		u.pending = append(u.pending, r.result)
+	case <-u.ends.life.Done():
+	}
+}
