@@ -1,0 +1,138 @@
+package openai
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/julienschmidt/httprouter"
+
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/wire"
+)
+
+// Engine is what the dialect needs of the engine.
+type Engine interface {
+	Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, error)
+	Models() []engine.Model
+	Model(id string) (engine.Model, error)
+}
+
+// Config of the dialect.
+type Config struct {
+	// Engine that turns go to; required.
+	Engine Engine
+	// StrictParams makes parameters that would be ignored an error
+	// (server.strict_params).
+	StrictParams bool
+}
+
+// Dialect is OpenAI's. It implements httpapi.Dialect; its methods may be called
+// concurrently.
+type Dialect struct{ config Config }
+
+// New makes the dialect.
+func New(c Config) *Dialect { return &Dialect{config: c} }
+
+// Name for logs.
+func (*Dialect) Name() string { return "openai" }
+
+// prefixes are where the routes are: the documented one, the one that clients expect
+// which know only a host, and the one of clients that leave /v1 out.
+var prefixes = []string{"/openai/v1", "/v1", "/openai"}
+
+// Prefixes of paths whose errors are OpenAI's.
+func (*Dialect) Prefixes() []string { return []string{"/openai", "/v1"} }
+
+// Routes lists what there is, and what there is in OpenAI's API but not here.
+func (d *Dialect) Routes() []httpapi.Route {
+	var out []httpapi.Route
+	for _, prefix := range prefixes {
+		out = append(out,
+			httpapi.Route{Method: http.MethodGet, Pattern: prefix + "/models", OperationID: "listOpenAIModels", Handle: d.listModels},
+			httpapi.Route{Method: http.MethodGet, Pattern: prefix + "/models/*model", OperationID: "getOpenAIModel", Handle: d.getModel},
+			httpapi.Route{Method: http.MethodPost, Pattern: prefix + "/chat/completions", OperationID: "createChatCompletion", Handle: d.chat},
+		)
+		for _, m := range missing {
+			for _, method := range m.methods {
+				out = append(out, httpapi.Route{Method: method, Pattern: prefix + m.path, OperationID: "unsupportedOpenAI", Handle: unsupported(m.what)})
+			}
+		}
+	}
+	return out
+}
+
+// chat answers POST /chat/completions.
+func (d *Dialect) chat(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
+	body, err := httpapi.ReadBody(r)
+	if err != nil {
+		return err
+	}
+	q, err := decodeChat(body)
+	if err != nil {
+		return err
+	}
+	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
+		return &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
+	}
+	if err := httpapi.ModeOf(r, &q.turn); err != nil {
+		return err
+	}
+	x, err := d.config.Engine.Execute(r.Context(), &q.turn)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	ignored := q.words(x.Ignored)
+	if q.stream {
+		return httpapi.Stream(w, r, x, ignored, newStream(newHeader(x), q.includeUsage))
+	}
+	h := newHeader(x)
+	answer, err := httpapi.Collect(w, r, x, ignored)
+	if err != nil {
+		return err
+	}
+	wire.Write(w, http.StatusOK, appendAnswer(nil, h, answer))
+	return nil
+}
+
+func (d *Dialect) listModels(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
+	b := []byte(`{"object":"list","data":[`)
+	for i, m := range d.config.Engine.Models() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendModel(b, m)
+	}
+	wire.Write(w, http.StatusOK, append(b, "]}"...))
+	return nil
+}
+
+func (d *Dialect) getModel(w http.ResponseWriter, _ *http.Request, p httprouter.Params) error {
+	m, err := d.config.Engine.Model(strings.TrimPrefix(p.ByName("model"), "/"))
+	if err != nil {
+		return err
+	}
+	wire.Write(w, http.StatusOK, appendModel(nil, m))
+	return nil
+}
+
+// appendModel appends a model; created is 0 when it is unknown.
+func appendModel(b []byte, m engine.Model) []byte {
+	var created int64
+	if !m.Created.IsZero() {
+		created = m.Created.Unix()
+	}
+	b = wire.AppendString(append(b, `{"id":`...), m.ID)
+	b = wire.AppendInt(b, `,"object":"model","created":`, created)
+	b = wire.AppendString(append(b, `,"owned_by":`...), owner(m))
+	return append(b, '}')
+}
+
+func owner(m engine.Model) string {
+	if m.Backend == "" {
+		return "clinvk"
+	}
+	return m.Backend
+}
