@@ -30,6 +30,8 @@ type Config struct {
 	Limits func(backend string) Limits
 	// Timeout of turns that name none; 0: DefaultTimeout.
 	Timeout time.Duration
+	// WorkingDirs bounds where agents may work.
+	WorkingDirs WorkingDirs
 	// Logger; nil: nowhere.
 	Logger *slog.Logger
 }
@@ -135,6 +137,11 @@ func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
 		return nil, err
 	}
 	turn := e.prepare(t, to)
+	if turn.WorkingDir != "" {
+		if turn.WorkingDir, err = e.config.WorkingDirs.check(turn.WorkingDir); err != nil {
+			return nil, err
+		}
+	}
 	info, _ := e.backends.Info(to.backend)
 	ignored, err := check(to.backend, turn, info)
 	if err != nil {

@@ -76,6 +76,28 @@ const (
 	SandboxFull
 )
 
+// Names of the modes, as clients and the configuration write them.
+var (
+	modeNames     = map[string]Mode{"chat": ModeChat, "agent": ModeAgent}
+	approvalNames = map[string]ApprovalMode{
+		"default": ApprovalDefault, "auto": ApprovalAuto, "none": ApprovalNone, "always": ApprovalAlways,
+	}
+	sandboxNames = map[string]SandboxMode{
+		"default": SandboxDefault, "read-only": SandboxReadOnly, "workspace": SandboxWorkspace, "full": SandboxFull,
+	}
+)
+
+// ParseMode reads "chat" or "agent"; anything else is ModeUnspecified.
+func ParseMode(name string) Mode { return modeNames[name] }
+
+// ParseApproval reads "default", "auto", "none" or "always"; anything else is
+// ApprovalUnspecified.
+func ParseApproval(name string) ApprovalMode { return approvalNames[name] }
+
+// ParseSandbox reads "default", "read-only", "workspace" or "full"; anything else
+// is SandboxUnspecified.
+func ParseSandbox(name string) SandboxMode { return sandboxNames[name] }
+
 // Role is the author of a message.
 type Role int32
 

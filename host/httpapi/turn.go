@@ -49,17 +49,6 @@ func timing(t engine.Timing) string {
 	return s + fmt.Sprintf(", total;dur=%.3f", ms(t.Total))
 }
 
-// Names of modes in requests.
-var (
-	modes     = map[string]engine.Mode{"chat": engine.ModeChat, "agent": engine.ModeAgent}
-	approvals = map[string]engine.ApprovalMode{
-		"default": engine.ApprovalDefault, "auto": engine.ApprovalAuto, "none": engine.ApprovalNone, "always": engine.ApprovalAlways,
-	}
-	sandboxes = map[string]engine.SandboxMode{
-		"default": engine.SandboxDefault, "read-only": engine.SandboxReadOnly, "workspace": engine.SandboxWorkspace, "full": engine.SandboxFull,
-	}
-)
-
 // SetMode sets the turn's mode and what belongs to it from their names; empty ones
 // are left as they are. Errors are *Error 400 with the parameter's name from params.
 func SetMode(t *engine.Turn, mode, workdir, approval, sandbox string, params [4]string) error {
@@ -68,9 +57,8 @@ func SetMode(t *engine.Turn, mode, workdir, approval, sandbox string, params [4]
 		e.Param = param
 		return e
 	}
-	var ok bool
 	if mode != "" {
-		if t.Mode, ok = modes[mode]; !ok {
+		if t.Mode = engine.ParseMode(mode); t.Mode == engine.ModeUnspecified {
 			return bad(params[0], mode, "chat or agent")
 		}
 	}
@@ -81,12 +69,12 @@ func SetMode(t *engine.Turn, mode, workdir, approval, sandbox string, params [4]
 		t.WorkingDir = filepath.Clean(workdir)
 	}
 	if approval != "" {
-		if t.Approval, ok = approvals[approval]; !ok {
+		if t.Approval = engine.ParseApproval(approval); t.Approval == engine.ApprovalUnspecified {
 			return bad(params[2], approval, "default, auto, none or always")
 		}
 	}
 	if sandbox != "" {
-		if t.Sandbox, ok = sandboxes[sandbox]; !ok {
+		if t.Sandbox = engine.ParseSandbox(sandbox); t.Sandbox == engine.SandboxUnspecified {
 			return bad(params[3], sandbox, "default, read-only, workspace or full")
 		}
 	}

@@ -1,0 +1,104 @@
+# clinvk. `make` lists the targets.
+
+GO          ?= go
+BIN         := $(CURDIR)/bin
+TOOLS       := $(CURDIR)/.bin
+CLIS        := $(CURDIR)/test/clis/node_modules
+BACKENDS    := claude codex gemini echo
+VERSION     ?= 0.1.0-dev
+
+PROTOC_GEN_GO      := v1.36.12
+PROTOC_GEN_GO_GRPC := v1.6.2
+BUF                := v1.75.0
+GOLANGCI_LINT      := v2.14.0
+
+export PATH := $(TOOLS):$(PATH)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build the server and its plugins into bin/
+	@mkdir -p $(BIN) && chmod go-w $(BIN)
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/clinvk ./cmd/clinvk
+	@for b in $(BACKENDS); do \
+		echo "$(GO) build ./plugins/$$b"; \
+		$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/clinvk-backend-$$b ./plugins/$$b || exit 1; \
+	done
+
+.PHONY: run
+run: build ## Build everything and serve on http://127.0.0.1:8080 (ARGS="--port 9000")
+	$(BIN)/clinvk serve --plugin-dir $(BIN) $(ARGS)
+
+.PHONY: clis
+clis: $(CLIS)/.installed ## Install the pinned AI CLIs for the tests into test/clis
+
+$(CLIS)/.installed: test/clis/package.json test/clis/package-lock.json
+	cd test/clis && (npm ci --no-audit --no-fund --ignore-scripts || npm install --no-audit --no-fund --ignore-scripts --no-save)
+	@touch $@
+
+.PHONY: test
+test: build clis ## Run all tests, those with the real CLIs too
+	$(GO) test ./...
+
+.PHONY: race
+race: build clis ## Run all tests with the race detector
+	$(GO) test -race ./...
+
+.PHONY: e2e
+e2e: build clis ## Run the end-to-end tests only
+	$(GO) test -count=1 ./test/...
+
+.PHONY: bench
+bench: build clis ## Measure against baselines and print the table of docs/benchmarks.md
+	$(GO) run ./test/bench
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/buf ## Lint Go and proto
+	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/buf lint
+	$(TOOLS)/buf format --diff --exit-code
+
+.PHONY: vet-all
+vet-all: ## Vet for Linux, macOS and Windows
+	GOOS=linux $(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+
+.PHONY: generate
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc ## Generate code from the contract
+	$(TOOLS)/buf generate
+
+.PHONY: proto-breaking
+proto-breaking: $(TOOLS)/buf ## Check the contract against its committed image
+	$(TOOLS)/buf breaking --against proto/clinvk/backend/v1.binpb
+
+.PHONY: proto-image
+proto-image: $(TOOLS)/buf ## Commit to the contract as it is now (releases only)
+	$(TOOLS)/buf build -o proto/clinvk/backend/v1.binpb
+
+.PHONY: fuzz-short
+fuzz-short: ## Run each fuzz target for a few seconds
+	@for pkg in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | sed 's/func //'); do \
+			echo "fuzz $$pkg $$target"; \
+			$(GO) test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime 5s || exit 1; \
+		done; \
+	done
+
+.PHONY: cover
+cover: build clis ## Measure coverage
+	$(GO) test -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
+
+$(TOOLS)/protoc-gen-go:
+	GOBIN=$(TOOLS) $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO)
+
+$(TOOLS)/protoc-gen-go-grpc:
+	GOBIN=$(TOOLS) $(GO) install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC)
+
+$(TOOLS)/buf:
+	GOBIN=$(TOOLS) $(GO) install github.com/bufbuild/buf/cmd/buf@$(BUF)
+
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)

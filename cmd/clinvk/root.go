@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clinvk/clinvk/host/config"
+)
+
+// Exit codes.
+const (
+	exitGeneral = 1
+	exitConfig  = 3
+)
+
+// streams are the three standard ones.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// execute runs the command line and returns the exit code.
+func execute(ctx context.Context, args []string, s streams) int {
+	root := &cobra.Command{
+		Use:           "clinvk",
+		Short:         "One local server for the AI CLIs you have",
+		Long:          "clinvk turns the AI CLIs on this machine (Claude Code, Codex, Gemini CLI) into one local\nserver that speaks REST, OpenAI's and Anthropic's API.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version,
+	}
+	root.SetArgs(args)
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.AddCommand(newServe(s), newVersion(s))
+	if err := root.ExecuteContext(ctx); err != nil {
+		_, _ = fmt.Fprintln(s.err, "clinvk:", err)
+		if _, ok := errors.AsType[*config.Error](err); ok {
+			return exitConfig
+		}
+		return exitGeneral
+	}
+	return 0
+}

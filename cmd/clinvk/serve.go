@@ -1,0 +1,131 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clinvk/clinvk/host"
+	"github.com/clinvk/clinvk/host/config"
+)
+
+// serveOptions are the flags of serve.
+type serveOptions struct {
+	host               string
+	port               int
+	portSet            bool
+	pluginDirs         []string
+	config             string
+	noAuth             bool
+	insecurePluginDirs bool
+	debug              bool
+}
+
+func newServe(s streams) *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the AI CLIs over HTTP",
+		Long: `Serve finds backend plugins, runs each as a process of its own, and answers
+REST (/api/v1), OpenAI's API (/openai/v1) and Anthropic's API (/anthropic).`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.portSet = cmd.Flags().Changed("port")
+			return serve(cmd.Context(), o, s)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.host, "host", "", "address to listen on (default "+config.DefaultHost+")")
+	f.IntVarP(&o.port, "port", "p", config.DefaultPort, "port to listen on; 0: a free one")
+	f.StringArrayVar(&o.pluginDirs, "plugin-dir", nil, "directory of backend plugins; may be repeated; only these and the bundled ones are searched then")
+	f.StringVar(&o.config, "config", "", "configuration file (default ~/.clinvk/config.yaml)")
+	f.BoolVar(&o.noAuth, "no-auth", false, "listen on other than loopback addresses without an API key")
+	f.BoolVar(&o.insecurePluginDirs, "insecure-plugin-dir", false, "run plugins that others may change; for containers")
+	f.BoolVar(&o.debug, "debug", false, "log more, also what plugins say (CLINVK_DEBUG=1)")
+	return cmd
+}
+
+func serve(ctx context.Context, o serveOptions, s streams) error {
+	settings, err := config.Load(o.config, os.Getenv)
+	if err != nil {
+		return err
+	}
+	address := cmp.Or(o.host, settings.Server.Host, config.DefaultHost)
+	port := config.DefaultPort
+	if settings.Server.Port != nil {
+		port = *settings.Server.Port
+	}
+	if o.portSet {
+		port = o.port
+	}
+	level := slog.LevelInfo
+	if o.debug || os.Getenv("CLINVK_DEBUG") != "" {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+	open := !loopback(address)
+	keys := settings.APIKeys
+	if open && len(keys) == 0 {
+		if keys, err = keyForOpenServer(o.noAuth, address, s); err != nil {
+			return err
+		}
+	}
+	h, err := host.New(ctx, host.Config{
+		Settings: settings, PluginDirs: o.pluginDirs, InsecurePluginDirs: o.insecurePluginDirs,
+		Executable: host.Executable(), Version: version, APIKeys: keys, AllowIPs: open, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range h.Refused {
+		logger.Error("plugin refused", "backend", e.Name, "reason", e.Refused)
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
+	if err != nil {
+		return fmt.Errorf("listening: %w (another port: --port)", err)
+	}
+	return h.Serve(ctx, ln, func() { announce(h, ln, s) })
+}
+
+// loopback says whether only this machine can reach an address. A name counts as
+// loopback only when it is localhost.
+func loopback(address string) bool {
+	if address == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(address)
+	return err == nil && ip.IsLoopback()
+}
+
+// keyForOpenServer makes a key for a server that others can reach, unless the
+// operator wants none.
+func keyForOpenServer(noAuth bool, address string, s streams) ([]string, error) {
+	if noAuth {
+		_, err := fmt.Fprintf(s.err, "warning: anybody who reaches %s can run agents as you (--no-auth)\n", address)
+		return nil, err
+	}
+	key := "clinvk-" + rand.Text()
+	_, err := fmt.Fprintf(s.err, "%s can be reached by others, so clients need this API key: %s\n(set CLINVK_API_KEYS to choose your own)\n", address, key)
+	return []string{key}, err
+}
+
+// announce tells where the server is and what it serves.
+func announce(h *host.Host, ln net.Listener, s streams) {
+	_, _ = fmt.Fprintf(s.out, "clinvk %s is listening on http://%s\n", version, ln.Addr())
+	for _, b := range h.Engine().Backends() {
+		state := "ready"
+		if !b.Available() {
+			state = cmp.Or(b.Message(), b.State)
+		}
+		_, _ = fmt.Fprintf(s.out, "  %-10s %s\n", b.Name, state)
+	}
+}

@@ -1,0 +1,75 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func load(t *testing.T, file string, env map[string]string) (*Config, error) {
+	t.Helper()
+	home := t.TempDir()
+	if file != "" {
+		if err := os.WriteFile(filepath.Join(home, "config.yaml"), []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Load("", func(name string) string {
+		if name == "CLINVK_HOME" {
+			return home
+		}
+		return env[name]
+	})
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := load(t, "", nil)
+	if err != nil || c.Path != "" || c.DefaultBackend != "" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+}
+
+func TestFileAndEnvironment(t *testing.T) {
+	c, err := load(t, `
+default_backend: claude
+backends:
+  claude: {command: /opt/claude, env: {KEY: "a-${env:SECRET}", PLAIN: "${x}"}, warm: 0}
+models:
+  fast: {backend: claude, model: haiku, mode: agent}
+server: {port: 9000}
+`, map[string]string{"SECRET": "s", "CLINVK_SERVER_PORT": "0", "CLINVK_API_KEYS": " a, b,"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := c.Backends["claude"]
+	if b.Env["KEY"] != "a-s" || b.Env["PLAIN"] != "${x}" || *b.Warm != 0 || *c.Server.Port != 0 || len(c.APIKeys) != 2 {
+		t.Errorf("%+v %+v", b, c)
+	}
+}
+
+func TestErrorsSayWhatAndWhere(t *testing.T) {
+	tests := []struct{ name, file, want string }{
+		{"unknown key", "server:\n  prot: 1\n", "line 2: field prot not found"},
+		{"wrong type", "server:\n  port: x\n", "line 2"},
+		{"no yaml", "a: [", "did not find"},
+		{"range", "server: {port: 70000}", "between 0 and 65535"},
+		{"wildcard", `server: {cors_allowed_origins: ["*"]}`, "every web page"},
+		{"alias", "models: {x: {mode: fast}}", "models.x.backend is required"},
+		{"alias mode", "models: {x: {backend: b, mode: fast}}", `models.x.mode is "fast"`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := load(t, test.file, nil)
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "config.yaml") {
+				t.Errorf("err = %v", err)
+			}
+		})
+	}
+	if _, err := load(t, "", map[string]string{"CLINVK_SERVER_PORT": "x"}); err == nil {
+		t.Error("a bad variable passed")
+	}
+	if _, err := Load("/does/not/exist.yaml", func(string) string { return "" }); err == nil {
+		t.Error("a named file that is missing passed")
+	}
+}

@@ -1,0 +1,218 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/clinvk/clinvk/host/catalog"
+	"github.com/clinvk/clinvk/host/config"
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/anthropic"
+	"github.com/clinvk/clinvk/host/httpapi/meta"
+	"github.com/clinvk/clinvk/host/httpapi/openai"
+	"github.com/clinvk/clinvk/host/httpapi/openapi"
+	"github.com/clinvk/clinvk/host/httpapi/rest"
+	"github.com/clinvk/clinvk/host/supervisor"
+)
+
+// Config of a Host.
+type Config struct {
+	// Settings is the loaded configuration; required.
+	Settings *config.Config
+	// PluginDirs are searched before all others, as plugins.dirs is.
+	PluginDirs []string
+	// InsecurePluginDirs switches the permission check of plugins off.
+	InsecurePluginDirs bool
+	// Executable is the path of the clinvk binary: plugins beside it are bundled.
+	Executable string
+	// Version of clinvk.
+	Version string
+	// APIKeys that clients must send one of; empty: none is needed.
+	APIKeys []string
+	// AllowIPs admits IP addresses as Host header: for servers on more than loopback.
+	AllowIPs bool
+	// Logger; nil: nowhere.
+	Logger *slog.Logger
+}
+
+// Host is a server with its plugins.
+type Host struct {
+	config     Config
+	log        *slog.Logger
+	supervisor *supervisor.Supervisor
+	engine     *engine.Engine
+	handler    *httpapi.Server
+	// Refused lists plugins that were found and must not run, with the reason.
+	Refused []catalog.Entry
+}
+
+// New finds the plugins and builds all parts. Nothing is started yet.
+func New(ctx context.Context, c Config) (*Host, error) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := c.Settings
+	h := &Host{config: c, log: c.Logger}
+	entries, err := catalog.Scan(ctx, catalog.Config{
+		Dirs: slices.Concat(c.PluginDirs, s.Plugins.Dirs), Executable: c.Executable, Insecure: c.InsecurePluginDirs,
+	})
+	if err != nil {
+		return nil, err
+	}
+	entries = slices.DeleteFunc(entries, func(e catalog.Entry) bool {
+		return len(s.Plugins.Allow) > 0 && !slices.Contains(s.Plugins.Allow, e.Name)
+	})
+	for _, e := range entries {
+		if e.Refused != nil {
+			h.Refused = append(h.Refused, e)
+		}
+	}
+	if h.supervisor, err = supervisor.New(supervisor.Config{
+		Entries: entries, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
+		StateDir: filepath.Join(s.Home, "state"),
+	}); err != nil {
+		return nil, fmt.Errorf("preparing the plugins: %w", err)
+	}
+	h.engine = engine.New(engine.Config{
+		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, Aliases: aliases(s.Models),
+		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger,
+		WorkingDirs: engine.WorkingDirs{Allowed: s.Server.AllowedWorkdirPrefixes, Blocked: s.Server.BlockedWorkdirPrefixes},
+	})
+	h.handler, err = h.newHandler()
+	return h, err
+}
+
+func (h *Host) newHandler() (*httpapi.Server, error) {
+	document, err := openapi.Document(h.config.Version)
+	if err != nil {
+		return nil, fmt.Errorf("reading the OpenAPI document: %w", err)
+	}
+	server := h.config.Settings.Server
+	keys := httpapi.NewKeys(h.config.APIKeys)
+	return httpapi.NewServer(httpapi.Config{
+		Dialects: []httpapi.Dialect{
+			rest.New(h.engine, server.StrictParams),
+			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams}),
+			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams}),
+		},
+		Fallback: meta.New(meta.Config{Engine: h.engine, Version: h.config.Version, OpenAPI: document, Detailed: keys.Authenticated}),
+		Guard: httpapi.Guard{
+			AllowedHosts: server.AllowedHosts, AllowIPs: h.config.AllowIPs, AllowedOrigins: server.CORSAllowedOrigins,
+			AllowCredentials: server.CORSAllowCredentials, MaxAge: server.CORSMaxAge,
+		},
+		Keys: keys, MaxBody: server.MaxRequestBodyBytes, WriteTimeout: seconds(server.WriteTimeoutSecs),
+		Logger: h.log,
+	})
+}
+
+// Handler answers HTTP.
+func (h *Host) Handler() *httpapi.Server { return h.handler }
+
+// Engine runs turns.
+func (h *Host) Engine() *engine.Engine { return h.engine }
+
+// Timings of serving.
+const (
+	drainTime = 10 * time.Second
+	stopTime  = 10 * time.Second
+)
+
+// Start starts the plugins. It returns when each had its first chance.
+func (h *Host) Start(ctx context.Context) error { return h.supervisor.Start(ctx) }
+
+// Stop ends the plugins and whatever they left behind.
+func (h *Host) Stop(ctx context.Context) error { return h.supervisor.Stop(ctx) }
+
+// Serve answers on ln until ctx ends; then it takes no new turns, lets those that
+// run finish for ten seconds, and stops the plugins. ready is called when the
+// plugins are up.
+func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
+	s := h.config.Settings.Server
+	server := &http.Server{
+		Handler:           h.handler,
+		ReadHeaderTimeout: orDefault(seconds(s.ReadTimeoutSecs), 10*time.Second),
+		IdleTimeout:       orDefault(seconds(s.IdleTimeoutSecs), 2*time.Minute),
+		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	startErr := h.Start(ctx)
+	if startErr == nil {
+		ready()
+		select {
+		case <-ctx.Done():
+		case startErr = <-served:
+		}
+	}
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	err := h.engine.Drain(clean)
+	if err != nil {
+		h.log.Warn("stopping with turns under way", "error", err)
+	}
+	// What still runs is cut off: its answer could not be finished in time.
+	_ = server.Close()
+	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancelStop()
+	return errors.Join(startErr, h.Stop(stop))
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d <= 0 {
+		return def
+	}
+	return d
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// settings of one backend for the supervisor.
+func (h *Host) settings(name string) supervisor.Settings {
+	b := h.config.Settings.Backends[name]
+	s := supervisor.Settings{
+		Enabled: b.Enabled == nil || *b.Enabled, Environment: b.Env, Command: b.Command, Warm: -1,
+		Grant: func(variable string) bool { return granted(name, variable) },
+	}
+	if b.Warm != nil {
+		s.Warm = *b.Warm
+	}
+	if len(b.Options) > 0 {
+		options, err := json.Marshal(b.Options)
+		if err != nil { // a YAML map with keys that are no strings
+			h.log.Error("options of a backend are no JSON object and were ignored", "backend", name, "error", err)
+		}
+		s.Config = options
+	}
+	return s
+}
+
+func (h *Host) limits(backend string) engine.Limits {
+	l := h.config.Settings.Limits
+	if own := h.config.Settings.Backends[backend].Limits; own != nil {
+		l = *own
+	}
+	return engine.Limits{MaxConcurrent: l.MaxConcurrent, MaxQueue: l.MaxQueue, QueueTimeout: seconds(l.QueueTimeoutSecs)}
+}
+
+// Executable is the path of the running binary, symlinks resolved; empty when the
+// system does not tell.
+func Executable() string {
+	path, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
