@@ -1,0 +1,356 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestRoute(t *testing.T) {
+	f := newFakes(t)
+	f.add("claude", nil, nil, "opus", "shared")
+	f.add("codex", nil, nil, "gpt-5", "shared")
+	e := New(Config{Backends: f, DefaultBackend: "codex", Aliases: map[string]Alias{"fast": {Backend: "claude", Model: "haiku"}}})
+	tests := []struct {
+		turn           Turn
+		backend, model string
+		err            string
+	}{
+		{turn: Turn{Model: "claude"}, backend: "claude"},
+		{turn: Turn{Model: "claude/opus"}, backend: "claude", model: "opus"},
+		{turn: Turn{Model: "claude/any/thing"}, backend: "claude", model: "any/thing"},
+		{turn: Turn{Model: "gpt-5"}, backend: "codex", model: "gpt-5"},
+		{turn: Turn{Model: "fast"}, backend: "claude", model: "haiku"},
+		{turn: Turn{}, backend: "codex"},
+		{turn: Turn{Backend: "claude", Model: "claude/opus"}, backend: "claude", model: "opus"},
+		{turn: Turn{Backend: "claude", Model: "claude"}, backend: "claude"},
+		{turn: Turn{Backend: "claude", Model: "x"}, backend: "claude", model: "x"},
+		{turn: Turn{Model: "shared"}, err: "offered by claude and codex"},
+		{turn: Turn{Model: "claud"}, err: "near names: claude"},
+		{turn: Turn{Model: "o3"}, err: `"o3" does not exist`},
+		{turn: Turn{Model: "claude/"}, err: "does not exist"},
+		{turn: Turn{Backend: "codx"}, err: "near names: codex"},
+	}
+	for _, test := range tests {
+		t.Run(test.turn.Backend+":"+test.turn.Model, func(t *testing.T) {
+			to, err := e.route(&test.turn)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) || AsError(err).Code != CodeModelNotFound {
+					t.Errorf("err = %v", err)
+				}
+				return
+			}
+			if err != nil || to.backend != test.backend || to.model != test.model {
+				t.Errorf("to = %+v, err = %v", to, err)
+			}
+		})
+	}
+}
+
+func TestModelsListEveryName(t *testing.T) {
+	f := newFakes(t)
+	f.add("echo", nil, nil, "echo", "slow")
+	e := New(Config{Backends: f, Aliases: map[string]Alias{"fast": {Backend: "echo"}}})
+	var ids []string
+	for _, m := range e.Models() {
+		ids = append(ids, m.ID)
+		if _, err := e.Model(m.ID); err != nil {
+			t.Errorf("%s is listed but not found: %v", m.ID, err)
+		}
+	}
+	if diff := cmp.Diff([]string{"echo", "echo/echo", "echo/slow", "fast"}, ids); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := e.Model("slow"); err != nil {
+		t.Errorf("a bare id is not found: %v", err)
+	}
+	if _, err := e.Model("echo/nope"); err == nil {
+		t.Error("an unlisted model is found")
+	}
+}
+
+func TestContractBreachesAreTypedErrors(t *testing.T) {
+	gap := delta("x")
+	gap.Sequence = 9
+	call := &backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_ToolCallDelta{ToolCallDelta: &backendv1.ToolCallDelta{Id: "x"}}}
+	tests := []struct {
+		name   string
+		events []*backendv1.ExecuteResponse
+		code   Code
+		text   string
+	}{
+		{"no terminal event", []*backendv1.ExecuteResponse{started(), delta("x")}, CodeCLIFailure, "EOF"},
+		{"nothing at all", nil, CodeCLIFailure, "EOF"},
+		{"a gap", []*backendv1.ExecuteResponse{started(), gap}, CodeCLIFailure, "sequence 9"},
+		{"arguments of no call", []*backendv1.ExecuteResponse{started(), call}, CodeCLIFailure, "not started"},
+		{"failed", []*backendv1.ExecuteResponse{failed(backendv1.ErrorCode_ERROR_CODE_OVERLOADED)}, CodeOverloaded, "it failed"},
+		{"unknown code", []*backendv1.ExecuteResponse{failed(99)}, CodeInternal, "it failed"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFakes(t)
+			f.add("b", nil, script(test.events...))
+			_, err := run(t, New(Config{Backends: f}), &Turn{Model: "b", Messages: say("hi")})
+			if err == nil || err.Code != test.code || !strings.Contains(err.Message, test.text) || err.Backend != "b" {
+				t.Errorf("err = %+v", err)
+			}
+		})
+	}
+}
+
+func TestDeathBeforeStartedIsTriedAgainAndAfterItNot(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		f := newFakes(t)
+		var first *process
+		die := func(_ *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+			if after {
+				e := started()
+				e.Sequence = 1
+				if err := s.Send(e); err != nil {
+					return err
+				}
+			}
+			f.add("b", nil, script(started(), delta("again"), completed("")))
+			go first.kill()
+			<-s.Context().Done()
+			return s.Context().Err()
+		}
+		first = f.add("b", nil, die)
+		a, err := run(t, New(Config{Backends: f}), &Turn{Model: "b", Messages: say("hi")})
+		switch {
+		case !after && (err != nil || a.Text() != "again"):
+			t.Errorf("not tried again: %v", err)
+		case after && (err == nil || err.Code != CodeCLIFailure || err.StderrTail != "last words" || !strings.Contains(err.Message, "killed")):
+			t.Errorf("err = %+v", err)
+		}
+	}
+}
+
+func liveCaps() *backendv1.Capabilities {
+	return &backendv1.Capabilities{
+		Chat: &backendv1.ChatCapability{Sampling: []string{FieldTemperature}},
+		Live: &backendv1.LiveCapability{IdleTimeout: durationpb.New(time.Minute)},
+	}
+}
+
+func TestPrefixMatch(t *testing.T) {
+	f := newFakes(t)
+	var mu sync.Mutex
+	var last *backendv1.Live
+	n := 0
+	execute := func(start *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+		mu.Lock()
+		last = start.GetLive()
+		n++
+		token := "token" + string(rune('0'+n))
+		mu.Unlock()
+		return script(started(), delta("answer"), completed(token))(start, s)
+	}
+	f.add("b", liveCaps(), execute)
+	e := New(Config{Backends: f})
+	one := []Message{{RoleUser, []Part{Text("one")}}}
+	two := append(one[:1:1], Message{RoleAssistant, []Part{Text("ans"), Text("wer")}}, Message{RoleUser, []Part{Text("two")}})
+	warm := 0.5
+	tests := []struct {
+		name string
+		turn Turn
+		held uint32 // of the second turn
+	}{
+		{"the same conversation", Turn{Messages: two}, 2},
+		{"another owner", Turn{Owner: "x", Messages: two}, 0},
+		{"another system prompt", Turn{System: "x", Messages: two}, 0},
+		{"another temperature", Turn{Sampling: Sampling{Temperature: &warm}, Messages: two}, 0},
+		{"another model", Turn{Model: "b/x", Messages: two}, 0},
+		{"another history", Turn{Messages: append([]Message{{RoleUser, []Part{Text("1")}}}, two[1:]...)}, 0},
+		{"another answer", Turn{Messages: []Message{two[0], {RoleAssistant, []Part{Text("answers")}}, two[2]}}, 0},
+		{"other roles", Turn{Messages: []Message{two[0], {RoleUser, []Part{Text("answer")}}, two[2]}}, 0},
+		{"not to be kept", Turn{NoLive: true, Messages: two}, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := run(t, e, &Turn{Model: "b", Messages: one}); err != nil {
+				t.Fatal(err)
+			}
+			if test.turn.Model == "" {
+				test.turn.Model = "b"
+			}
+			if _, err := run(t, e, &test.turn); err != nil {
+				t.Fatal(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if last.GetMessagesHeld() != test.held || (last.GetToken() != nil) != (test.held > 0) {
+				t.Errorf("live = %v, want %d held", last, test.held)
+			}
+		})
+	}
+	t.Run("a new process", func(t *testing.T) {
+		if _, err := run(t, e, &Turn{Model: "b", Messages: one}); err != nil {
+			t.Fatal(err)
+		}
+		f.mu.Lock()
+		old := f.procs["b"]
+		f.mu.Unlock()
+		f.add("b", liveCaps(), execute)
+		old.kill()
+		if _, err := run(t, e, &Turn{Model: "b", Messages: two}); err != nil {
+			t.Fatal(err)
+		}
+		if last.GetToken() != nil {
+			t.Error("a token of the old process was used")
+		}
+	})
+}
+
+func TestQueue(t *testing.T) {
+	f := newFakes(t)
+	release := make(chan struct{})
+	began := make(chan struct{}, 10)
+	f.add("b", nil, func(_ *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+		began <- struct{}{}
+		select {
+		case <-release:
+		case <-s.Context().Done():
+			return s.Context().Err()
+		}
+		return script(started(), completed(""))(nil, s)
+	})
+	e := New(Config{Backends: f, Limits: func(string) Limits { return Limits{MaxConcurrent: 1, MaxQueue: 1, QueueTimeout: time.Minute} }})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if _, err := run(t, e, &Turn{Model: "b", Messages: say("x")}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-began
+	for {
+		if _, queued, _ := e.Load("b"); queued == 1 {
+			break
+		}
+	}
+	_, err := run(t, e, &Turn{Model: "b", Messages: say("x")})
+	if err == nil || err.Code != CodeQueueFull || err.RetryAfter < time.Second {
+		t.Errorf("err = %+v", err)
+	}
+	if running, _, _ := e.Load("b"); running != 1 {
+		t.Errorf("%d run", running)
+	}
+	close(release)
+	wg.Wait()
+	if running, queued, _ := e.Load("b"); running+queued != 0 {
+		t.Errorf("%d run, %d wait at the end", running, queued)
+	}
+}
+
+func TestCheckRefusesOrIgnores(t *testing.T) {
+	warm := 0.5
+	chatOnly := BackendInfo{Describe: &backendv1.DescribeResponse{
+		Capabilities: &backendv1.Capabilities{Chat: &backendv1.ChatCapability{Sampling: []string{FieldStop}}, InputMediaTypes: []string{"image/png"}},
+		Limits:       &backendv1.Limits{MaxPromptBytes: 10, MaxBlobBytes: 2},
+	}}
+	tool := []Tool{{Name: "t"}}
+	tests := []struct {
+		name    string
+		turn    Turn
+		ignored []string
+		code    Code
+		param   string
+	}{
+		{name: "fine", turn: Turn{Mode: ModeChat, Sampling: Sampling{Stop: []string{"x"}}}},
+		{name: "ignored", turn: Turn{Mode: ModeChat, Sampling: Sampling{Temperature: &warm}}, ignored: []string{FieldTemperature}},
+		{name: "strict", turn: Turn{Mode: ModeChat, StrictParams: true, Sampling: Sampling{Temperature: &warm}}, code: CodeInvalidRequest, param: FieldTemperature},
+		{name: "agent", turn: Turn{Mode: ModeAgent}, code: CodeUnsupported, param: "mode"},
+		{name: "tools", turn: Turn{Mode: ModeChat, Tools: tool}, ignored: []string{FieldTools}},
+		{name: "forced tool", turn: Turn{Mode: ModeChat, Tools: tool, ToolChoice: ToolChoice{Kind: ToolChoiceRequired}}, code: CodeUnsupported, param: "tool_choice"},
+		{name: "schema", turn: Turn{Mode: ModeChat, OutputSchema: []byte("{}")}, code: CodeUnsupported, param: "response_format"},
+		{name: "long", turn: Turn{Mode: ModeChat, Messages: say("12345678901")}, code: CodeTooLarge, param: "messages"},
+		{name: "media", turn: Turn{Mode: ModeChat, Messages: []Message{{RoleUser, []Part{Blob{MediaType: "image/gif"}}}}}, code: CodeUnsupported, param: "messages"},
+		{name: "big blob", turn: Turn{Mode: ModeChat, Messages: []Message{{RoleUser, []Part{Blob{MediaType: "image/png", Data: []byte("123")}}}}}, code: CodeTooLarge, param: "messages"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			ignored, err := check("b", &test.turn, chatOnly)
+			if test.param != "" {
+				if e := AsError(err); e == nil || e.Code != test.code || e.Param != test.param {
+					t.Errorf("err = %+v", e)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.ignored, ignored); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCancelReachesThePluginAndTimeout(t *testing.T) {
+	f := newFakes(t)
+	gone := make(chan struct{})
+	f.add("b", nil, func(_ *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+		e := started()
+		e.Sequence = 1
+		if err := s.Send(e); err != nil {
+			return err
+		}
+		<-s.Context().Done()
+		close(gone)
+		return s.Context().Err()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	x, err := New(Config{Backends: f}).Execute(ctx, &Turn{Model: "b", Messages: say("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	if _, err := x.Next(); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := x.Next(); AsError(err).Code != CodeCanceled {
+		t.Errorf("err = %v", err)
+	}
+	<-gone
+}
+
+func TestDrain(t *testing.T) {
+	f := newFakes(t)
+	f.add("b", nil, script(started(), completed("")))
+	e := New(Config{Backends: f})
+	x, err := e.Execute(t.Context(), &Turn{Model: "b", Messages: say("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := e.Drain(ctx); err == nil {
+		t.Error("drained with a turn under way")
+	}
+	if _, err := run(t, e, &Turn{Model: "b", Messages: say("x")}); err.Code != CodeUnavailable {
+		t.Errorf("err = %v", err)
+	}
+	for err == nil {
+		_, err = x.Next()
+	}
+	if err != io.EOF {
+		t.Errorf("the turn under way: %v", err)
+	}
+	if err := e.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
