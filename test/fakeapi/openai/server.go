@@ -176,7 +176,7 @@ type failure struct {
 
 // errorCodes are the API's codes for statuses, where it has one.
 var errorCodes = map[int]string{
-	401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded", 503: "server_is_overloaded", 529: "overloaded",
+	401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded", 529: "overloaded",
 }
 
 func (f failure) body() object {
