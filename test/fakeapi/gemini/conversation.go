@@ -104,7 +104,7 @@ func (p part) neutral() Part {
 // own says that the CLI's agent put this part into the conversation on its own
 // account: where it works and what day it is.
 func (p Part) own() bool {
-	return p.Kind == "text" && strings.HasPrefix(strings.TrimSpace(p.Text), "<session_context>")
+	return p.Kind == "text" && strings.HasPrefix(strings.TrimSpace(p.Text), "<session_context>\nThis is the Gemini CLI.")
 }
 
 // Conversation is what reached the API, without what the CLI says on its own

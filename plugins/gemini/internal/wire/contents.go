@@ -1,0 +1,154 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/clinvk/clinvk/plugins"
+)
+
+// Content is one message of a conversation.
+type Content struct {
+	// Role is "user" or "model".
+	Role  string `json:"role,omitempty"`
+	Parts []Part `json:"parts"`
+}
+
+// Part is one part of a Content: exactly one of its pointers is set.
+type Part struct {
+	Text             *string           `json:"text,omitempty"`
+	Thought          bool              `json:"thought,omitempty"`
+	InlineData       *Blob             `json:"inlineData,omitempty"`
+	FunctionCall     *FunctionCall     `json:"functionCall,omitempty"`
+	FunctionResponse *FunctionResponse `json:"functionResponse,omitempty"`
+	ThoughtSignature string            `json:"thoughtSignature,omitempty"`
+}
+
+// Blob is inline media.
+type Blob struct {
+	MimeType string `json:"mimeType"`
+	Data     []byte `json:"data"`
+}
+
+// FunctionCall is a call by the model; Args is a JSON object.
+type FunctionCall struct {
+	ID   string          `json:"id,omitempty"`
+	Name string          `json:"name"`
+	Args json.RawMessage `json:"args"`
+}
+
+// FunctionResponse is the outcome of a call; Response is a JSON object.
+type FunctionResponse struct {
+	ID       string          `json:"id,omitempty"`
+	Name     string          `json:"name"`
+	Response json.RawMessage `json:"response"`
+}
+
+// noSignature stands for the signature of a call that went through a dialect which
+// has no place for it. The API knows this word; without it newer models refuse
+// a history with calls.
+const noSignature = "skip_thought_signature_validator"
+
+func text(s string) Part { return Part{Text: &s} }
+
+// Contents makes the conversation of a turn. Consecutive messages of one role stay
+// apart. Reasoning is left out: the API does not take it back.
+func Contents(messages []plugins.Message) ([]Content, error) {
+	names := map[string]string{} // of the calls so far, by id
+	out := make([]Content, 0, len(messages))
+	for i, m := range messages {
+		c := Content{Role: "user"}
+		if m.Role == plugins.RoleAssistant {
+			c.Role = "model"
+		}
+		for _, p := range m.Parts {
+			parts, err := convert(p, names, c)
+			if err != nil {
+				return nil, fmt.Errorf("message %d: %w", i+1, err)
+			}
+			c.Parts = append(c.Parts, parts...)
+		}
+		if len(c.Parts) == 0 {
+			c.Parts = []Part{text("")} // the API wants one
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func convert(p plugins.Part, names map[string]string, so Content) ([]Part, error) {
+	switch v := p.(type) {
+	case plugins.Text:
+		return []Part{text(string(v))}, nil
+	case plugins.Blob:
+		return []Part{{InlineData: &Blob{MimeType: v.MediaType, Data: v.Data}}}, nil
+	case plugins.ToolCall:
+		names[v.ID] = v.Name
+		args, err := object(v.Arguments)
+		if err != nil {
+			return nil, fmt.Errorf("arguments of the call of %q: %w", v.Name, err)
+		}
+		call := Part{FunctionCall: &FunctionCall{ID: v.ID, Name: v.Name, Args: args}}
+		if !hasCall(so) {
+			call.ThoughtSignature = noSignature
+		}
+		return []Part{call}, nil
+	case plugins.ToolResult:
+		return result(v, names)
+	}
+	return nil, nil
+}
+
+func hasCall(c Content) bool {
+	for _, p := range c.Parts {
+		if p.FunctionCall != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// object checks that JSON text is an object; empty text is the empty one.
+func object(s string) (json.RawMessage, error) {
+	if s == "" {
+		return json.RawMessage("{}"), nil
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(s), &m); err != nil {
+		return nil, fmt.Errorf("not a JSON object: %w", err)
+	}
+	if m == nil {
+		return json.RawMessage("{}"), nil
+	}
+	return json.RawMessage(s), nil
+}
+
+// result makes the function response and, beside it, the media that came with it.
+func result(r plugins.ToolResult, names map[string]string) ([]Part, error) {
+	name := r.Name
+	if name == "" {
+		name = names[r.CallID]
+	}
+	if name == "" {
+		return nil, fmt.Errorf("the result of call %q comes without the call", r.CallID)
+	}
+	var output string
+	var media []Part
+	for _, p := range r.Parts {
+		switch v := p.(type) {
+		case plugins.Text:
+			output += string(v)
+		case plugins.Blob:
+			media = append(media, Part{InlineData: &Blob{MimeType: v.MediaType, Data: v.Data}})
+		}
+	}
+	key := "output"
+	if r.IsError {
+		key = "error"
+	}
+	response, err := json.Marshal(map[string]string{key: output})
+	if err != nil {
+		return nil, err
+	}
+	return append([]Part{{FunctionResponse: &FunctionResponse{ID: r.CallID, Name: name, Response: response}}}, media...), nil
+}
