@@ -1,0 +1,137 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/clinvk/clinvk/plugins"
+	"github.com/clinvk/clinvk/plugins/claude/wire"
+)
+
+// emptyMessage is the error of a message that the API would refuse and the CLI
+// replaces by words of its own.
+const emptyMessage = "message %d is empty: it needs text that is more than white space, or media"
+
+// content makes the content blocks of a message; n is its number, for errors.
+// Empty text is left out, as the API takes none.
+func content(m plugins.Message, n int, composed bool) ([]any, error) {
+	var out []any
+	for _, part := range m.Parts {
+		block, err := blockOf(m.Role, part, n)
+		if err != nil {
+			return nil, err
+		}
+		if block != nil {
+			out = append(out, block)
+		}
+	}
+	if m.Role == plugins.RoleUser && !composed {
+		out = guarded(m, out)
+	}
+	return out, nil
+}
+
+// blockOf makes one content block; nil when there is nothing to say.
+func blockOf(role plugins.Role, part plugins.Part, n int) (any, error) {
+	switch v := part.(type) {
+	case plugins.Text:
+		if strings.TrimSpace(string(v)) == "" {
+			return nil, nil
+		}
+		return wire.TextBlock(string(v)), nil
+	case plugins.Blob:
+		return mediaBlock(v, n)
+	case plugins.Reasoning:
+		// Reasoning without its signature is not accepted back.
+		switch {
+		case role != plugins.RoleAssistant || len(v.Signature) == 0:
+			return nil, nil
+		case v.Redacted:
+			return wire.RedactedThinkingBlock(string(v.Signature)), nil
+		}
+		return wire.ThinkingBlock(v.Text, string(v.Signature)), nil
+	case plugins.ToolCall:
+		arguments := json.RawMessage(v.Arguments)
+		if strings.TrimSpace(v.Arguments) == "" {
+			arguments = json.RawMessage("{}")
+		}
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(arguments, &object); err != nil {
+			return nil, plugins.Errorf(plugins.CodeInvalidRequest, "message %d: the arguments of the call %q are no JSON object: %w", n, v.ID, err)
+		}
+		return wire.ToolUseBlock(v.ID, v.Name, arguments), nil
+	case plugins.ToolResult:
+		var inner []any
+		for _, p := range v.Parts {
+			block, err := blockOf(role, p, n)
+			if err != nil {
+				return nil, err
+			}
+			if block != nil {
+				inner = append(inner, block)
+			}
+		}
+		return wire.ToolResultBlock(v.CallID, inner, v.IsError), nil
+	}
+	return nil, plugins.Errorf(plugins.CodeUnsupported, "message %d holds something that Claude Code cannot read", n)
+}
+
+func mediaBlock(b plugins.Blob, n int) (any, error) {
+	switch b.MediaType {
+	case "image/png", "image/jpeg", "image/gif", "image/webp":
+		return wire.MediaBlock("image", b.MediaType, b.Data), nil
+	case "application/pdf":
+		return wire.MediaBlock("document", b.MediaType, b.Data), nil
+	}
+	return nil, plugins.Errorf(plugins.CodeUnsupported, "message %d holds media of type %q; Claude Code reads PNG, JPEG, GIF, WebP and PDF", n, b.MediaType)
+}
+
+// guarded keeps an older CLI from taking the text for a command of its own: it
+// does so when the last text block begins with a slash. Cut in two the text is
+// still the same byte for byte, and no block is a command.
+func guarded(m plugins.Message, blocks []any) []any {
+	if len(m.Parts) == 0 || len(blocks) == 0 {
+		return blocks
+	}
+	last := ""
+	for _, part := range m.Parts {
+		if t, ok := part.(plugins.Text); ok && strings.TrimSpace(string(t)) != "" {
+			last = string(t)
+		}
+	}
+	rest := strings.TrimLeft(last, "/")
+	if rest == last || strings.TrimSpace(rest) == "" {
+		return blocks // no slash in front, or nothing but slashes, which is no command
+	}
+	var out []any
+	cut := false
+	for i := len(blocks) - 1; i >= 0; i-- {
+		if b, ok := blocks[i].(map[string]any); !cut && ok && b["type"] == "text" {
+			cut = true
+			out = append([]any{wire.TextBlock(last[:len(last)-len(rest)]), wire.TextBlock(rest)}, out...)
+			continue
+		}
+		out = append([]any{blocks[i]}, out...)
+	}
+	return out
+}
+
+// check finds what the CLI could not pass on, before it is started.
+func check(turn *plugins.Turn) error {
+	if len(turn.Messages) == 0 {
+		return plugins.Errorf(plugins.CodeInvalidRequest, "there is no message to answer")
+	}
+	if last := turn.Messages[len(turn.Messages)-1]; last.Role != plugins.RoleUser {
+		return plugins.Errorf(plugins.CodeInvalidRequest, "the last message must be the user's: Claude Code cannot continue a message of the assistant")
+	}
+	for i, m := range turn.Messages {
+		blocks, err := content(m, i+1, true)
+		if err != nil {
+			return err
+		}
+		if len(blocks) == 0 && m.Role == plugins.RoleUser {
+			return plugins.Errorf(plugins.CodeInvalidRequest, emptyMessage, i+1)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/clinvk/clinvk/plugins"
+	"github.com/clinvk/clinvk/plugins/claude/wire"
+)
+
+// state caches what was found out about the CLI, for the release that it holds for.
+type state struct {
+	mu       sync.Mutex
+	login    map[cli]bool
+	models   []plugins.Model
+	modelsOf cli
+}
+
+// Health says whether the CLI is there and has credentials. A login is asked for
+// again while there is none, and when deep.
+func (b *backend) Health(ctx context.Context, deep bool) (plugins.Health, error) {
+	c, err := b.cli.find(ctx)
+	if errors.Is(err, errNotInstalled) {
+		return plugins.Health{State: plugins.HealthNotInstalled, Message: err.Error(), Remedy: installRemedy}, nil
+	}
+	if err != nil {
+		return plugins.Health{State: plugins.HealthUnavailable, Message: err.Error(), Remedy: installRemedy}, nil
+	}
+	h := plugins.Health{State: plugins.HealthReady, Versions: map[string]string{"claude": c.version}}
+	ok, err := b.login(ctx, c, deep)
+	switch {
+	case err != nil:
+		h.State, h.Message = plugins.HealthDegraded, "whether Claude Code is logged in is not known: "+err.Error()
+	case !ok:
+		h.State, h.Message, h.Remedy = plugins.HealthUnauthenticated, notLoggedIn, loginRemedy
+	}
+	return h, nil
+}
+
+func (b *backend) login(ctx context.Context, c cli, deep bool) (bool, error) {
+	if b.keyed() {
+		return true, nil
+	}
+	b.state.mu.Lock()
+	defer b.state.mu.Unlock()
+	if b.state.login[c] && !deep {
+		return true, nil
+	}
+	ok, err := b.cli.loggedIn(ctx, c)
+	if err == nil {
+		b.state.login = map[cli]bool{c: ok}
+	}
+	return ok, err
+}
+
+// loggedOut notes that the CLI said in a turn that it has no login.
+func (b *backend) loggedOut() {
+	b.state.mu.Lock()
+	defer b.state.mu.Unlock()
+	b.state.login = nil
+}
+
+// Models asks the CLI what it offers; it answers without the network. Other names
+// are passed to it all the same.
+func (b *backend) Models(ctx context.Context) ([]plugins.Model, error) {
+	c, err := b.cli.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.state.mu.Lock()
+	defer b.state.mu.Unlock()
+	if b.state.modelsOf == c {
+		return b.state.models, nil
+	}
+	p, err := b.start(ctx, b.chatLaunch())
+	if err != nil {
+		return nil, err
+	}
+	defer b.end(p)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	r, err := p.ask(ctx, wire.Initialize{Title: title})
+	if err != nil {
+		return nil, p.failure(fmt.Errorf("asking the CLI for its models: %w", err))
+	}
+	var body wire.Initialized
+	if err := json.Unmarshal(r.Body, &body); err != nil {
+		return nil, fmt.Errorf("reading the CLI's models: %w", err)
+	}
+	b.state.models, b.state.modelsOf = modelsOf(body.Models), c
+	return b.state.models, nil
+}
+
+// modelsOf lists each model once under its id, the default first; the CLI's short
+// names become aliases.
+func modelsOf(offered []wire.Model) []plugins.Model {
+	var out []plugins.Model
+	index := map[string]int{}
+	for i, m := range offered {
+		id := m.Resolved
+		if id == "" {
+			id = m.Value
+		}
+		if id == "" {
+			continue
+		}
+		at, ok := index[id]
+		if !ok {
+			at = len(out)
+			index[id] = at
+			out = append(out, plugins.Model{ID: id, Default: i == 0})
+		}
+		if m.Value == defaultModel || m.Value == "" {
+			continue // says nothing about the model
+		}
+		if m.Value != id {
+			out[at].Aliases = append(out[at].Aliases, m.Value)
+		}
+		if out[at].Title == "" {
+			out[at].Title = m.DisplayName
+		}
+	}
+	for i := range out {
+		if strings.HasSuffix(out[i].ID, "[1m]") {
+			out[i].ContextWindow = 1_000_000
+		}
+	}
+	return out
+}

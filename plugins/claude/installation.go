@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/clinvk/clinvk/plugins"
+	"github.com/clinvk/clinvk/plugins/subprocess"
+)
+
+// probeTimeout bounds the questions that are asked by starting the CLI; Health
+// has three seconds.
+const probeTimeout = 2500 * time.Millisecond
+
+// composedSince is the first release known to take "client_composed".
+var composedSince = version{2, 1, 330}
+
+// installation finds the CLI and remembers what it is. Its methods may be called
+// concurrently.
+type installation struct {
+	command string
+	environ []string
+
+	mu    sync.Mutex
+	known cli
+}
+
+// cli is an installed CLI.
+type cli struct {
+	path     string
+	modified time.Time
+	size     int64
+	version  string
+	composed bool
+}
+
+func newInstallation(c plugins.Config) *installation {
+	command := c.Command
+	if command == "" {
+		command = "claude"
+	}
+	return &installation{command: command, environ: subprocess.Environment(c.Environment, commonEnvironment())}
+}
+
+// find looks for the CLI, so that one that was installed or replaced meanwhile is
+// noticed, and asks for its version when it is not the one that was seen last.
+func (i *installation) find(ctx context.Context) (cli, error) {
+	path, err := exec.LookPath(i.command)
+	if err != nil {
+		return cli{}, i.missing(err)
+	}
+	info, err := os.Stat(path) // follows links: npm replaces what they point to
+	if err != nil {
+		return cli{}, i.missing(err)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	k := i.known
+	if k.path == path && k.modified.Equal(info.ModTime()) && k.size == info.Size() {
+		return k, nil
+	}
+	out, err := i.run(ctx, path, "--version")
+	if err != nil {
+		return cli{}, &plugins.Error{
+			Code:    plugins.CodeCLIFailure,
+			Message: fmt.Sprintf("Claude Code does not run (%s --version: %v): install it anew with %s", path, err, installRemedy),
+			Err:     err,
+		}
+	}
+	number, _, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	i.known = cli{
+		path: path, modified: info.ModTime(), size: info.Size(),
+		version: number, composed: !parseVersion(number).less(composedSince),
+	}
+	return i.known, nil
+}
+
+// errNotInstalled is in the chain of find's error when there is no CLI.
+var errNotInstalled = errors.New("not installed")
+
+func (i *installation) missing(err error) error {
+	return &plugins.Error{
+		Code:    plugins.CodeCLIFailure,
+		Message: fmt.Sprintf("Claude Code is not installed (there is no program %q): run %s", i.command, installRemedy),
+		Err:     fmt.Errorf("%w: %w", errNotInstalled, err),
+	}
+}
+
+// run asks the CLI something that needs no model and no conversation.
+func (i *installation) run(ctx context.Context, path string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // the configured CLI with our own arguments
+	cmd.Env = i.environ
+	cmd.WaitDelay = time.Second
+	return cmd.Output()
+}
+
+// loggedIn asks the CLI whether it has credentials. It does not say whether the
+// provider still takes them.
+func (i *installation) loggedIn(ctx context.Context, c cli) (bool, error) {
+	out, err := i.run(ctx, c.path, "auth", "status")
+	var status struct {
+		LoggedIn *bool `json:"loggedIn"`
+	}
+	// The exit status is 1 when it has none; only the output tells that from a failure.
+	if json.Unmarshal(bytes.TrimSpace(out), &status) == nil && status.LoggedIn != nil {
+		return *status.LoggedIn, nil
+	}
+	if err == nil {
+		err = errors.New("its answer is not known")
+	}
+	return false, fmt.Errorf("asking claude auth status: %w", err)
+}
+
+// version is major, minor, patch.
+type version [3]int
+
+// parseVersion reads "2.1.330"; what is no number counts as 0.
+func parseVersion(text string) version {
+	var v version
+	for i, part := range strings.SplitN(text, ".", len(v)) {
+		digits := strings.TrimRightFunc(part, func(r rune) bool { return r < '0' || r > '9' })
+		v[i], _ = strconv.Atoi(digits) // no number counts as 0
+	}
+	return v
+}
+
+func (v version) less(w version) bool {
+	for i := range v {
+		if v[i] != w[i] {
+			return v[i] < w[i]
+		}
+	}
+	return false
+}

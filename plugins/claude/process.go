@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/clinvk/clinvk/plugins"
+	"github.com/clinvk/clinvk/plugins/claude/wire"
+	"github.com/clinvk/clinvk/plugins/subprocess"
+)
+
+const (
+	// stopGrace is how long a process may take to leave after each step: it needs
+	// 30 to 200 ms, and Close has less than two seconds for all of them.
+	stopGrace = 400 * time.Millisecond
+	// startTimeout bounds the start, which takes 0.3 to 1 s on a quiet machine.
+	startTimeout = 30 * time.Second
+)
+
+// errGone is returned by process.next when the process has ended.
+var errGone = errors.New("the process has ended")
+
+// process is one running CLI and the conversation that it holds.
+type process struct {
+	proc *subprocess.Process
+	log  *wire.Log
+	dir  string // private; removed at the end
+	// composed says that this release takes text as it is when told so.
+	composed bool
+
+	lines  chan *wire.Line
+	broken error // set before lines is closed
+	quit   chan struct{}
+	once   sync.Once
+	read   chan struct{} // closed when the reader has ended
+
+	requests atomic.Uint64 // control requests so far
+}
+
+// launch describes a process to start.
+type launch struct {
+	args []string
+	env  map[string]string // on top of what every process gets
+	dir  string            // working directory; empty: a private one
+}
+
+// start runs the CLI. It does not wait until it is ready: what is written to it
+// is read when it is.
+func (b *backend) start(ctx context.Context, l launch) (*process, error) {
+	cli, err := b.cli.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{
+		log: &wire.Log{}, composed: cli.composed,
+		dir:   filepath.Join(b.root, strconv.FormatUint(b.count.Add(1), 36)),
+		lines: make(chan *wire.Line), quit: make(chan struct{}), read: make(chan struct{}),
+	}
+	cwd, tmp := filepath.Join(p.dir, "w"), filepath.Join(p.dir, "t")
+	for _, dir := range []string{cwd, tmp} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("preparing the CLI's directory: %w", err)
+		}
+	}
+	if l.dir != "" {
+		cwd = l.dir
+	}
+	env := commonEnvironment()
+	env["CLAUDE_CODE_TMPDIR"] = tmp
+	for k, v := range l.env {
+		env[k] = v
+	}
+	p.proc, err = subprocess.Start(ctx, subprocess.Config{
+		Path: cli.path, Args: l.args, Dir: cwd,
+		Env:      subprocess.Environment(b.config.Environment, env),
+		Redact:   b.secrets(),
+		OnStderr: p.log.Add,
+		// At the end of its input an idle CLI leaves in order.
+		CloseStdinFirst: true, InterruptGrace: stopGrace, TermGrace: stopGrace,
+	})
+	if err != nil {
+		_ = os.RemoveAll(p.dir) // nothing runs there
+		return nil, &plugins.Error{Code: plugins.CodeCLIFailure, Message: err.Error(), Err: err}
+	}
+	go p.readLines()
+	return p, nil
+}
+
+// startSpare starts a chat process and waits until it answers.
+func (b *backend) startSpare(ctx context.Context) (*process, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	p, err := b.start(ctx, b.chatLaunch())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.ask(ctx, wire.Plain("mcp_status")); err != nil {
+		p.kill()
+		return nil, p.failure(fmt.Errorf("starting the CLI: %w", err))
+	}
+	return p, nil
+}
+
+// readLines hands the CLI's output on, until its end or quit.
+func (p *process) readLines() {
+	defer close(p.read)
+	defer close(p.lines)
+	for {
+		data, err := p.proc.ReadLine()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				p.broken = err
+			}
+			p.discard(err)
+			return
+		}
+		line, err := wire.Parse(data)
+		if errors.Is(err, wire.ErrForeign) {
+			plugins.Logger().Debug("foreign line on stdout", "pid", p.proc.PID(), "bytes", len(data))
+			continue
+		}
+		if err != nil {
+			p.broken = err
+			p.discard(nil)
+			return
+		}
+		select {
+		case p.lines <- line:
+		case <-p.quit:
+			p.discard(nil)
+			return
+		}
+	}
+}
+
+// discard reads what nobody wants to the end, so that the process is not stuck;
+// a process that broke the protocol is of no use any more.
+func (p *process) discard(err error) {
+	if p.broken != nil {
+		p.proc.Kill()
+	}
+	for err == nil || errors.Is(err, subprocess.ErrLineTooLong) {
+		_, err = p.proc.ReadLine()
+	}
+}
+
+// next returns the next line of output. It returns errGone at the end of it.
+func (p *process) next(ctx context.Context) (*wire.Line, error) {
+	select {
+	case line, ok := <-p.lines:
+		if ok {
+			return line, nil
+		}
+		if p.broken != nil {
+			return nil, fmt.Errorf("reading the CLI's output: %w", p.broken)
+		}
+		return nil, errGone
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// send writes one line of input.
+func (p *process) send(line any) error {
+	data, err := json.Marshal(line)
+	if err != nil {
+		return fmt.Errorf("writing to the CLI: %w", err)
+	}
+	if err := p.proc.WriteLine(data); err != nil {
+		return fmt.Errorf("writing to the CLI: %w", errors.Join(errGone, err))
+	}
+	return nil
+}
+
+// control sends a control request and returns its id.
+func (p *process) control(body any) (string, error) {
+	id := "c" + strconv.FormatUint(p.requests.Add(1), 10)
+	return id, p.send(wire.Control{ID: id, Body: body})
+}
+
+// ask sends a control request and waits for its response.
+func (p *process) ask(ctx context.Context, body any) (*wire.ControlResponse, error) {
+	id, err := p.control(body)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		line, err := p.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if r := line.Response; r != nil && r.ID == id {
+			return r, refused(r)
+		}
+	}
+}
+
+// refused is the error of a control request that did not succeed.
+func refused(r *wire.ControlResponse) error {
+	if r.Subtype == "success" {
+		return nil
+	}
+	return plugins.Errorf(plugins.CodeCLIFailure, "the CLI refused a request: %s", r.Error)
+}
+
+// failure makes err the turn's error; when the process has ended by itself it
+// says how.
+func (p *process) failure(err error) error {
+	if !errors.Is(err, errGone) {
+		return err
+	}
+	// The end of the output comes a moment before the process is reaped.
+	timer := time.NewTimer(stopGrace)
+	defer timer.Stop()
+	select {
+	case <-p.proc.Done():
+	case <-timer.C:
+	}
+	exit := p.proc.Kill()
+	e := &plugins.Error{
+		Code:       plugins.CodeCLIFailure,
+		Message:    fmt.Sprintf("Claude Code ended unexpectedly (%s)", exit),
+		StderrTail: p.log.Tail(),
+		Retryable:  true,
+		Err:        err,
+	}
+	if exit.Signal == "" {
+		e.ExitCode = &exit.Code
+	}
+	return e
+}
+
+// kill ends the process and its descendants at once.
+func (p *process) kill() {
+	p.once.Do(func() { close(p.quit) })
+	p.proc.Kill()
+	p.cleanUp()
+}
+
+// stop lets the process leave in order.
+func (p *process) stop() {
+	p.once.Do(func() { close(p.quit) })
+	ctx, cancel := context.WithTimeout(context.Background(), 3*stopGrace)
+	defer cancel()
+	p.proc.Stop(ctx)
+	p.cleanUp()
+}
+
+func (p *process) cleanUp() {
+	<-p.read
+	_ = os.RemoveAll(p.dir) // the scratch directory is emptied at the next start
+}

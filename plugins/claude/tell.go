@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/clinvk/clinvk/plugins"
+	"github.com/clinvk/clinvk/plugins/claude/wire"
+)
+
+// efforts are the CLI's levels; those of noEffort ask for no reasoning.
+var (
+	efforts  = []string{"low", "medium", "high", "xhigh", "max"}
+	noEffort = []string{"none", "minimal"}
+)
+
+// tell gives the CLI everything but the message to answer.
+func (a *answer) tell(ctx context.Context) error {
+	if a.held == 0 {
+		if err := a.introduce(); err != nil {
+			return err
+		}
+	}
+	for i := a.held; i < len(a.turn.Messages)-1; i++ {
+		if err := a.history(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// introduce sends the system prompt and the settings. Their responses are taken
+// in with the rest of the output.
+func (a *answer) introduce() error {
+	first := wire.Initialize{Title: title}
+	if a.turn.Mode == plugins.ModeAgent {
+		first.Append = a.turn.System
+	} else {
+		first.System = []string{a.turn.System} // the empty one keeps the CLI's own out
+	}
+	if _, err := a.p.control(first); err != nil {
+		return err
+	}
+	s, err := settingsOf(a.turn)
+	if err != nil || s == nil {
+		return err
+	}
+	_, err = a.p.control(wire.ApplySettings(*s))
+	return err
+}
+
+// history adds the i-th message to the conversation.
+func (a *answer) history(ctx context.Context, i int) error {
+	m := a.turn.Messages[i]
+	blocks, err := content(m, i+1, a.p.composed)
+	if err != nil {
+		return err
+	}
+	if m.Role == plugins.RoleAssistant {
+		if len(blocks) == 0 {
+			return nil // nothing was said, and nothing can be sent
+		}
+		return a.p.send(wire.Assistant{ID: fmt.Sprintf("msg_clinvk_%s", rand.Text()), Model: "claude", Content: blocks})
+	}
+	if err := a.p.send(wire.User{ID: uuid(), Content: blocks, History: true, Composed: true}); err != nil {
+		return err
+	}
+	// What follows may only be written when this was taken in.
+	for {
+		line, err := a.p.next(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case line.Response != nil:
+			if err := refused(line.Response); err != nil {
+				return err
+			}
+		case line.Result != nil && line.Result.IsError:
+			return trouble{kind: a.failure, text: line.Result.Text, stderr: a.p.log.Tail()}.err()
+		case line.Result != nil:
+			return nil
+		}
+	}
+}
+
+// ask sends the message to answer.
+func (a *answer) ask() error {
+	n := len(a.turn.Messages)
+	blocks, err := content(a.turn.Messages[n-1], n, a.p.composed)
+	if err != nil {
+		return err
+	}
+	if err := a.p.send(wire.User{ID: uuid(), Content: blocks, Composed: true}); err != nil {
+		return err
+	}
+	a.asked = true
+	return nil
+}
+
+// settingsOf are the settings that differ from those that a process starts with;
+// nil: none.
+func settingsOf(turn *plugins.Turn) (*wire.Settings, error) {
+	s := wire.Settings{Env: map[string]string{}}
+	if turn.Mode == plugins.ModeChat {
+		s.Model = turn.Model
+		if err := extraBody(turn, s.Env); err != nil {
+			return nil, err
+		}
+	}
+	effort := turn.Sampling.ReasoningEffort
+	switch {
+	case effort == "":
+	case slices.Contains(noEffort, effort):
+		s.Env[envThinking] = "1"
+	case slices.Contains(efforts, effort):
+		s.Effort = effort
+		s.Env[envThinking] = "0"
+	default:
+		return nil, plugins.Errorf(plugins.CodeInvalidRequest, "reasoning effort %q is not one of %s", effort, strings.Join(slices.Concat(noEffort, efforts), ", "))
+	}
+	if n := turn.Sampling.ReasoningTokens; n != nil && turn.Mode == plugins.ModeChat {
+		if *n > 0 {
+			s.Env[envThinking] = "0"
+			s.Env["MAX_THINKING_TOKENS"] = fmt.Sprint(*n)
+		} else {
+			s.Env[envThinking] = "1"
+		}
+	}
+	if s.Model == "" && s.Effort == "" && len(s.Env) == 0 {
+		return nil, nil
+	}
+	return &s, nil
+}
+
+// extraBody puts what the CLI has no flags for into the body of its request.
+func extraBody(turn *plugins.Turn, env map[string]string) error {
+	body := map[string]any{}
+	set := func(name string, value any, is bool) {
+		if is {
+			body[name] = value
+		}
+	}
+	o := turn.Sampling
+	set("temperature", o.Temperature, o.Temperature != nil)
+	set("top_p", o.TopP, o.TopP != nil)
+	set("top_k", o.TopK, o.TopK != nil)
+	set("max_tokens", o.MaxOutputTokens, o.MaxOutputTokens != nil)
+	set("stop_sequences", o.Stop, len(o.Stop) > 0)
+	if len(body) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return plugins.Errorf(plugins.CodeInvalidRequest, "the sampling settings: %w", err)
+	}
+	env[envExtraBody] = string(text)
+	return nil
+}
+
+// uuid returns a random UUID; the CLI drops a message whose id it has seen.
+func uuid() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
