@@ -133,7 +133,10 @@ func named(t testing.TB, name string, s Script, opts ...Option) catalog.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &catalog.Manifest{SchemaVersion: 1, Command: []string{self, argument, string(script)}}
+	m := &catalog.Manifest{SchemaVersion: 1, Command: []string{
+		// Programs built with -race sleep a second before they end, unless told not to.
+		"env", "GORACE=atexit_sleep_ms=0", self, argument, string(script),
+	}}
 	for _, o := range opts {
 		o(m)
 	}

@@ -55,13 +55,13 @@ func (e Exit) String() string {
 	return fmt.Sprintf("exit status %d", e.Code)
 }
 
-// LastLine is the line of StderrTail that most likely says why: the last panic or
-// fatal error, else the last one.
+// LastLine is the line of StderrTail that most likely says why: the first that
+// begins the account of a death, else the last one.
 func (e Exit) LastLine() string {
 	lines := strings.Split(strings.TrimSpace(e.StderrTail), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if strings.HasPrefix(lines[i], "panic: ") || strings.HasPrefix(lines[i], "fatal error: ") {
-			return lines[i]
+	for _, line := range lines {
+		if deadly([]byte(line)) {
+			return line
 		}
 	}
 	return strings.TrimSpace(lines[len(lines)-1])

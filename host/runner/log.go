@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ type output struct {
 	mu       sync.Mutex
 	secrets  *strings.Replacer
 	ring     []byte
+	cause    string // the line that begins the account of a death
 	panicked bool
 	tokens   float64
 	filled   time.Time
@@ -57,6 +59,7 @@ func (o *output) consume(stream string, r io.Reader) {
 		}
 		o.keep(piece, more)
 		if !inside {
+			o.noteCause(piece)
 			o.log(stream, piece)
 		}
 		inside = more
@@ -82,6 +85,29 @@ func (o *output) keep(piece []byte, more bool) {
 	}
 }
 
+// noteCause remembers why the plugin dies: the stacks that follow may be longer
+// than all that is kept.
+func (o *output) noteCause(line []byte) {
+	if !deadly(line) {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.cause == "" {
+		o.cause = string(line[:min(len(line), 1024)])
+	}
+}
+
+// deadly says that a line begins the account of a dying Go program.
+func deadly(line []byte) bool {
+	for _, p := range [][]byte{[]byte("panic: "), []byte("fatal error: "), []byte("SIG")} {
+		if bytes.HasPrefix(line, p) {
+			return true
+		}
+	}
+	return false
+}
+
 // tail is the redacted end of what was printed.
 func (o *output) tail() string {
 	o.mu.Lock()
@@ -103,6 +129,9 @@ func (o *output) tail() string {
 		if _, whole, ok := strings.Cut(text, "\n"); ok {
 			text = whole
 		}
+	}
+	if cause := redact(o.secrets, strings.ToValidUTF8(o.cause, "?")); !strings.Contains(text, cause) {
+		text = cause + "\n…\n" + strings.ToValidUTF8(text[min(len(text), len(cause)+8):], "")
 	}
 	return text
 }
@@ -154,9 +183,7 @@ func (o *output) guess(line []byte) slog.Level {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	text := string(line[:min(len(line), 16)])
-	if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
-		o.panicked = true
-	}
+	o.panicked = o.panicked || deadly(line)
 	switch {
 	case o.panicked, strings.HasPrefix(text, "[ERROR]"):
 		return slog.LevelError

@@ -93,7 +93,7 @@ func (p *Process) Start(ctx context.Context) error {
 	case first = <-line:
 	case <-ctx.Done():
 		p.end(ctx)
-		return &StartError{Reason: "it did not print its handshake in time", Err: ctx.Err(), Exit: p.ended()}
+		return &StartError{Reason: "it did not print its handshake in time", Exit: p.ended()}
 	}
 	if first.err == nil {
 		p.offer, err = parseHandshake(first.text, expected{name: p.config.Name, dir: p.config.SocketDir, plain: p.config.Plain})

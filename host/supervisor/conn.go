@@ -39,7 +39,7 @@ func (i *instance) connect(config *plugin.ClientConfig) error {
 		creds = credentials.NewTLS(config.TLSConfig)
 	}
 	conn, err := grpc.NewClient("passthrough:///"+i.name,
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return i.process.Dial(ctx) }),
+		grpc.WithContextDialer(i.dial),
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(handshake.MaxFromPlugin),
@@ -57,6 +57,37 @@ func (i *instance) connect(config *plugin.ClientConfig) error {
 	i.backend = backendv1.NewBackendServiceClient(conn)
 	i.liveness = grpc_health_v1.NewHealthClient(conn)
 	return nil
+}
+
+func (i *instance) dial(ctx context.Context, _ string) (net.Conn, error) {
+	conn, err := i.process.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return watchedConn{Conn: conn, lose: i.lose}, nil
+}
+
+// watchedConn tells that the connection is lost before gRPC learns it: whoever
+// sees a call fail and asks for another lease must not get the dying process.
+type watchedConn struct {
+	net.Conn
+	lose func()
+}
+
+func (c watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.lose()
+	}
+	return n, err
+}
+
+func (c watchedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.lose()
+	}
+	return n, err
 }
 
 // shutdown asks the plugin to end and waits until it has or ctx ends. Plugins in

@@ -78,20 +78,10 @@ func failedCall(ctx context.Context, i *instance, stage string, limit time.Durat
 		e.err = errors.New("the plugin does not implement it")
 		e.remedy = "implement everything that the contract requires"
 	case codes.Unavailable:
-		timer := time.NewTimer(deathTime)
-		defer timer.Stop()
-		select {
-		case <-i.process.Done():
+		if i.ends(ctx) {
 			exit := i.process.Exit()
-			e.exit = &exit
-			e.err = fmt.Errorf("the process ended (%s)", exit)
-			if last := exit.LastLine(); last != "" {
-				e.err = fmt.Errorf("the process ended (%s); its last words: %s", exit, last)
-			}
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		if e.exit == nil && strings.Contains(e.err.Error(), "does not look like a TLS handshake") {
+			e.exit, e.err = &exit, fmt.Errorf("the process ended (%s)%s", exit, lastWords(exit))
+		} else if strings.Contains(e.err.Error(), "does not look like a TLS handshake") {
 			e.permanent = true
 			e.err = errors.New("the plugin does not speak AutoMTLS")
 			e.remedy = fmt.Sprintf(`set "transport": "plain" in %s%s.json`, handshake.NamePrefix, i.name)
@@ -103,9 +93,25 @@ func failedCall(ctx context.Context, i *instance, stage string, limit time.Durat
 // crashed is for a process that ended while it served.
 func crashed(i *instance) *startError {
 	exit := i.process.Exit()
-	e := &startError{exit: &exit, err: fmt.Errorf("the plugin process ended unexpectedly (%s)", exit)}
+	return &startError{exit: &exit, err: fmt.Errorf("the plugin process ended unexpectedly (%s)%s", exit, lastWords(exit))}
+}
+
+func lastWords(exit Exit) string {
 	if last := exit.LastLine(); last != "" {
-		e.err = fmt.Errorf("the plugin process ended unexpectedly (%s); its last words: %s", exit, last)
+		return "; its last words: " + last
 	}
-	return e
+	return ""
+}
+
+// ends says whether the process ends by itself, soon.
+func (i *instance) ends(ctx context.Context) bool {
+	timer := time.NewTimer(deathTime)
+	defer timer.Stop()
+	select {
+	case <-i.process.Done():
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }

@@ -33,6 +33,8 @@ type instance struct {
 	dir        string // private; removed with the process
 	sha256     string
 	stdio      sync.WaitGroup
+	lost       chan struct{} // closed when the connection broke
+	lose       func()
 
 	mu     sync.Mutex
 	leases int
@@ -52,7 +54,8 @@ func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string,
 	}
 	defer program.Close()
 	plain := e.Transport() == catalog.TransportPlain
-	i := &instance{name: e.Name, generation: generation, log: log, dir: dir, sha256: program.SHA256, idle: make(chan struct{})}
+	i := &instance{name: e.Name, generation: generation, log: log, dir: dir, sha256: program.SHA256, idle: make(chan struct{}), lost: make(chan struct{})}
+	i.lose = sync.OnceFunc(func() { close(i.lost) })
 	config := &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion: handshake.ProtocolVersion, MagicCookieKey: handshake.CookieKey, MagicCookieValue: handshake.CookieValue,
@@ -185,10 +188,13 @@ func (i *instance) inUse() int {
 	return i.leases
 }
 
-// lease takes a lease, unless the instance is closing or its process is gone.
+// lease takes a lease, unless the instance is closing or its process is going or
+// gone.
 func (i *instance) lease() (*Lease, bool) {
 	select {
 	case <-i.process.Done():
+		return nil, false
+	case <-i.lost:
 		return nil, false
 	default:
 	}

@@ -27,10 +27,16 @@ func TestMain(m *testing.M) {
 // see limits at work.
 func quick() supervisor.Timings {
 	return supervisor.Timings{
-		Handshake: 3 * time.Second, Describe: time.Second, Configure: time.Second, Health: time.Second,
-		Models: time.Second, HealthEvery: 50 * time.Millisecond, HealthDeadline: 300 * time.Millisecond, DeepEvery: 50 * time.Millisecond,
+		Handshake: 5 * time.Second, Describe: 5 * time.Second, Configure: 5 * time.Second, Health: 5 * time.Second,
+		Models: 5 * time.Second, HealthEvery: 10 * time.Second, HealthDeadline: 5 * time.Second, DeepEvery: 10 * time.Second,
 		Acquire: 5 * time.Second, Backoff: 20 * time.Millisecond, Drain: 10 * time.Second, Shutdown: time.Second,
 	}
+}
+
+// often polls often and gives up soon.
+func often(c *supervisor.Config) {
+	c.Timings.HealthEvery, c.Timings.DeepEvery, c.Timings.ModelsEvery = 20*time.Millisecond, 20*time.Millisecond, 50*time.Millisecond
+	c.Timings.HealthDeadline, c.Timings.Health = 300*time.Millisecond, time.Second
 }
 
 // run starts a supervisor with one or more plugins and stops it after the test.

@@ -31,7 +31,7 @@ func (u *unit) poll(ctx context.Context, i *instance, ill chan<- error) {
 	for {
 		p.ask(ctx)
 		if p.misses >= missesMost {
-			ill <- &startError{err: fmt.Errorf("the plugin did not answer %d health checks in a row", p.misses)}
+			ill <- fmt.Errorf("the plugin did not answer %d health checks in a row", p.misses)
 			return
 		}
 		select {

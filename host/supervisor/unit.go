@@ -219,13 +219,11 @@ func (u *unit) watch(i *instance) (*instance, error) {
 			u.retire(i)
 			return nil, nil
 		case <-i.process.Done():
-			u.leave(i)
-			i.discard(ctx)
-			return nil, crashed(i)
+			return nil, u.lose(ctx, i, nil)
+		case <-i.lost:
+			return nil, u.lose(ctx, i, errLost)
 		case err := <-ill:
-			u.leave(i)
-			i.discard(ctx)
-			return nil, err
+			return nil, u.lose(ctx, i, err)
 		case r := <-u.restarts:
 			next, p, err := u.bringUp(ctx)
 			if err == nil {
@@ -244,15 +242,25 @@ func (u *unit) watch(i *instance) (*instance, error) {
 	}
 }
 
-// leave takes a process out of service.
-func (u *unit) leave(i *instance) {
+var errLost = errors.New("the plugin closed its connection")
+
+// lose takes a process that failed out of service, ends it and says why. A lost
+// connection mostly means that the process is ending by itself.
+func (u *unit) lose(ctx context.Context, i *instance, reason error) error {
 	i.close()
 	u.mu.Lock()
-	if u.current == i {
-		u.current = nil
-	}
+	u.current = nil
 	u.mu.Unlock()
 	u.set(func(s *Status) { s.State, s.PID = StateCrashed, 0 })
+	if errors.Is(reason, errLost) && i.ends(ctx) {
+		reason = nil
+	}
+	i.discard(ctx)
+	e := crashed(i)
+	if reason != nil {
+		e.err = reason
+	}
+	return e
 }
 
 // retire lets a process finish its turns and ends it, in the background; run
