@@ -47,7 +47,13 @@ const openAI = "https://api.openai.com/v1"
 // provider is the CLI's description of a model server. Retries are ours to
 // decide: after a part of the answer the CLI would send it once more.
 func (a access) provider(websockets bool) []setting {
-	p := []setting{{"name", "OpenAI"}, {"wire_api", "responses"}}
+	// To a provider of this name the CLI sends things of its own that other servers
+	// need not know.
+	name := "OpenAI"
+	if a.baseURL != "" {
+		name = "clinvk"
+	}
+	p := []setting{{"name", name}, {"wire_api", "responses"}}
 	switch {
 	case a.needsLogin():
 		p = append(p, setting{"requires_openai_auth", true})

@@ -19,7 +19,7 @@ const unbounded = 1_000_000_000
 var chatOverrides = map[string]any{
 	"tool_mode": "direct", "apply_patch_tool_type": nil, "experimental_supported_tools": []any{},
 	"multi_agent_version": nil, "supports_search_tool": false,
-	"base_instructions": "", "model_messages": nil,
+	"base_instructions": "", "model_messages": nil, "supports_reasoning_effort_updates": false,
 	"context_window": unbounded, "max_context_window": unbounded, "auto_compact_token_limit": unbounded,
 }
 
