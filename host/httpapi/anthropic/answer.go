@@ -114,7 +114,9 @@ func appendUsage(b []byte, u engine.Usage) []byte {
 }
 
 // appendDeltaUsage appends the usage of a message_delta.
-func appendDeltaUsage(b []byte, u engine.Usage) []byte { return append(appendCounts(append(b, '{'), u), '}') }
+func appendDeltaUsage(b []byte, u engine.Usage) []byte {
+	return append(appendCounts(append(b, '{'), u), '}')
+}
 
 func appendCounts(b []byte, u engine.Usage) []byte {
 	b = wire.AppendInt(b, `"input_tokens":`, input(u))

@@ -76,6 +76,7 @@ func (d *Dialect) chat(w http.ResponseWriter, r *http.Request, _ httprouter.Para
 	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
 		return &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
 	}
+	q.turn.Owner = httpapi.Owner(r)
 	if err := httpapi.ModeOf(r, &q.turn); err != nil {
 		return err
 	}
