@@ -286,8 +286,13 @@ func (p *Process) Kill(ctx context.Context) error {
 // when the process was not started.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Exit says how the process ended; valid after Done is closed.
-func (p *Process) Exit() Exit { return p.exit }
+// Exit says how the process ended, once Done is closed; before, its Code is -1.
+func (p *Process) Exit() Exit {
+	if e := p.ended(); e != nil {
+		return *e
+	}
+	return Exit{Code: -1}
+}
 
 // CloseStdin closes the guard: a plugin that was not asked otherwise ends now.
 func (p *Process) CloseStdin() {

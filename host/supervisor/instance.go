@@ -119,8 +119,6 @@ func start(config *plugin.ClientConfig) (err error) {
 
 // discard ends what a failed start left.
 func (i *instance) discard(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTime)
-	defer cancel()
 	i.kill(ctx)
 	i.release()
 }
@@ -129,13 +127,35 @@ func (i *instance) discard(ctx context.Context) {
 // kernel takes longer, and nobody can help that one.
 const killTime = 5 * time.Second
 
+// kill ends the process also when ctx has ended.
 func (i *instance) kill(ctx context.Context) {
 	if i.process == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTime)
+	defer cancel()
 	if err := i.process.Kill(ctx); err != nil {
 		i.log.Error("a plugin process does not die", "pid", i.process.PID(), "error", err)
 	}
+}
+
+// lingerTime is how long streams of a process that is gone may take to deliver
+// what it had sent.
+const lingerTime = 5 * time.Second
+
+// linger waits until the leases are released, at most lingerTime and until ctx
+// ends, and then releases what is left. Closing the connection at once would cut
+// answers short that the process has sent to their end.
+func (i *instance) linger(ctx context.Context) {
+	i.close()
+	timer := time.NewTimer(lingerTime)
+	defer timer.Stop()
+	select {
+	case <-i.idle:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	i.release()
 }
 
 // release frees what belongs to a process that is gone.
@@ -155,7 +175,8 @@ func (i *instance) stop(ctx context.Context, limit time.Duration) {
 	polite, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	i.shutdown(polite)
-	i.discard(ctx)
+	i.kill(ctx)
+	i.linger(ctx)
 }
 
 // close gives no more leases.

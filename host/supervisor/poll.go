@@ -16,16 +16,24 @@ import (
 type poller struct {
 	unit       *unit
 	instance   *instance
+	wakeModels chan<- struct{}
 	misses     int
 	lastDeep   time.Time
-	lastModels time.Time
 	lastHealth backendv1.HealthState
 }
 
 // poll asks until ctx ends, or until the process does not answer any more, which
 // it reports once.
 func (u *unit) poll(ctx context.Context, i *instance, ill chan<- error) {
-	p := &poller{unit: u, instance: i, lastHealth: u.snapshot().Health.GetState()}
+	before := u.snapshot()
+	wake := make(chan struct{}, 1)
+	if before.Models == nil || before.Restarts > 0 {
+		wake <- struct{}{} // there are none, or they are another process's
+	}
+	p := &poller{unit: u, instance: i, wakeModels: wake, lastHealth: before.Health.GetState()}
+	var models sync.WaitGroup
+	models.Go(func() { u.keepModels(ctx, i, wake) })
+	defer models.Wait()
 	ticker := time.NewTicker(u.config.Timings.HealthEvery)
 	defer ticker.Stop()
 	for {
@@ -42,8 +50,7 @@ func (u *unit) poll(ctx context.Context, i *instance, ill chan<- error) {
 	}
 }
 
-// ask does one round: whether the process answers at all, how the backend is, and
-// now and then which models it has.
+// ask does one round: whether the process answers at all, and how the backend is.
 func (p *poller) ask(ctx context.Context) {
 	t := p.unit.config.Timings
 	deep := p.lastDeep.IsZero() || p.lastHealth != backendv1.HealthState_HEALTH_STATE_READY && time.Since(p.lastDeep) >= t.DeepEvery
@@ -75,7 +82,14 @@ func (p *poller) ask(ctx context.Context) {
 		p.misses = 0
 	}
 	p.note(health, aliveErr, healthErr)
-	p.models(ctx, health)
+	if health == nil || health.GetState() == p.lastHealth {
+		return
+	}
+	p.lastHealth = health.GetState()
+	select {
+	case p.wakeModels <- struct{}{}:
+	default: // it is awake
+	}
 }
 
 // silent says that there was no answer, good or bad.
@@ -108,25 +122,28 @@ func (p *poller) note(health *backendv1.HealthResponse, aliveErr, healthErr erro
 	})
 }
 
-// models lists them when that is due: they may depend on who is logged in.
-func (p *poller) models(ctx context.Context, health *backendv1.HealthResponse) {
-	if health == nil {
-		return
-	}
-	changed := health.GetState() != p.lastHealth
-	p.lastHealth = health.GetState()
-	if !changed && time.Since(p.lastModels) < p.unit.config.Timings.ModelsEvery {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, p.unit.config.Timings.Models)
-	defer cancel()
-	models, err := listModels(ctx, p.instance)
-	if err != nil {
-		if ctx.Err() == nil {
-			p.unit.log.Debug("models are not refreshed", "error", err)
+// keepModels lists the models now and then, and when woken: they may depend on who
+// is logged in. It ends with ctx.
+func (u *unit) keepModels(ctx context.Context, i *instance, wake <-chan struct{}) {
+	ticker := time.NewTicker(u.config.Timings.ModelsEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-wake:
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
 		}
-		return
+		limited, cancel := context.WithTimeout(ctx, u.config.Timings.Models)
+		models, err := listModels(limited, i)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			u.log.Debug("models are not refreshed", "error", err)
+		default:
+			u.set(func(s *Status) { s.Models = models })
+		}
 	}
-	p.lastModels = time.Now()
-	p.unit.set(func(s *Status) { s.Models = models })
 }

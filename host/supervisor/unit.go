@@ -255,7 +255,8 @@ func (u *unit) lose(ctx context.Context, i *instance, reason error) error {
 	if errors.Is(reason, errLost) && i.ends(ctx) {
 		reason = nil
 	}
-	i.discard(ctx)
+	i.kill(ctx)
+	u.retired.Go(func() { i.linger(u.ends.mercy) })
 	e := crashed(i)
 	if reason != nil {
 		e.err = reason
