@@ -13,7 +13,9 @@ import (
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
-func seconds(s float64) *durationpb.Duration { return durationpb.New(time.Duration(s * float64(time.Second))) }
+func seconds(s float64) *durationpb.Duration {
+	return durationpb.New(time.Duration(s * float64(time.Second)))
+}
 
 func (s *system) health(t *testing.T, deep bool) *backendv1.HealthResponse {
 	t.Helper()

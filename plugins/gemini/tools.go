@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/gemini/internal/acp"
@@ -16,7 +17,22 @@ type toolLog struct {
 	calls map[string]wire.FunctionCall // known from the record, by id
 	told  map[string]bool              // calls that were reported
 	ended map[string]bool              // calls whose result was
+	// pending are results of which the session file has the full text in a moment.
+	pending []pendingResult
 }
+
+type pendingResult struct {
+	call   plugins.ToolCall
+	text   string // as the protocol has it
+	failed bool
+	tries  int
+}
+
+// The CLI writes a result to its session file right after it has reported it.
+const (
+	pollInterval = 20 * time.Millisecond
+	pollTries    = 25
+)
 
 func (l *toolLog) init(t *turnRun) {
 	*l = toolLog{run: t, calls: map[string]wire.FunctionCall{}, told: map[string]bool{}, ended: map[string]bool{}}
@@ -65,7 +81,31 @@ func (l *toolLog) update(u acp.Update) error {
 	}
 	switch u.Status {
 	case "completed", "failed":
-		return l.result(call, u.ToolText(), u.Status == "failed")
+		l.pending = append(l.pending, pendingResult{call: call, text: u.ToolText(), failed: u.Status == "failed"})
+		return l.settle(false)
+	}
+	return nil
+}
+
+// settle reports the pending results whose text is there; last reports all.
+func (l *toolLog) settle(last bool) error {
+	if len(l.pending) == 0 {
+		return nil
+	}
+	outputs := l.run.session.Outputs()
+	for len(l.pending) > 0 {
+		p := &l.pending[0]
+		o, ok := outputs[p.call.ID]
+		if p.tries++; !ok && !last && p.tries < pollTries {
+			return nil
+		}
+		if ok {
+			p.text, p.failed = o.Text, p.failed || o.Error
+		}
+		if err := l.result(p.call, p.text, p.failed); err != nil {
+			return err
+		}
+		l.pending = l.pending[1:]
 	}
 	return nil
 }
@@ -116,6 +156,9 @@ func (l *toolLog) permission(ctx context.Context, m acp.Message) error {
 func (l *toolLog) finish(responses []wire.Response) error {
 	if l.run.turn.Mode != plugins.ModeAgent {
 		return nil
+	}
+	if err := l.settle(true); err != nil {
+		return err
 	}
 	l.read()
 	for _, r := range responses {

@@ -51,7 +51,13 @@ func (t *turnRun) run(ctx context.Context, prompt string) error {
 		}
 	}()
 	for {
-		m, err := t.session.Next(wait)
+		m, err := t.next(wait)
+		if errors.Is(err, errPoll) {
+			err = t.tools.settle(false)
+			if err == nil {
+				continue
+			}
+		}
 		if err == nil && m.IsReply() {
 			t.settled = true
 			return t.finish(m)
@@ -78,7 +84,20 @@ func (t *turnRun) run(ctx context.Context, prompt string) error {
 	}
 }
 
-var errInterrupted = errors.New("interrupted")
+var (
+	errInterrupted = errors.New("interrupted")
+	errPoll        = errors.New("time to look at the session file")
+)
+
+// next waits for the CLI; while results are pending only for a moment.
+func (t *turnRun) next(ctx context.Context) (acp.Message, error) {
+	if len(t.tools.pending) > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, pollInterval, errPoll)
+		defer cancel()
+	}
+	return t.session.Next(ctx)
+}
 
 // handle takes in one message of the CLI that is not the turn's end.
 func (t *turnRun) handle(ctx context.Context, m acp.Message) error {
@@ -96,10 +115,16 @@ func (t *turnRun) handle(ctx context.Context, m acp.Message) error {
 	}
 	switch u.Kind {
 	case acp.UpdateText:
+		if err := t.tools.settle(true); err != nil {
+			return err
+		}
 		t.written += len(u.Text())
 		t.thought = false
 		return t.out.Text(u.Text())
 	case acp.UpdateThought:
+		if err := t.tools.settle(true); err != nil {
+			return err
+		}
 		return t.reason(u.Text())
 	case acp.UpdateTool, acp.UpdateToolMore:
 		t.thought = false

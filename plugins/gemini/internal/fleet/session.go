@@ -20,6 +20,7 @@ type Session struct {
 	id     string
 	inbox  *acp.Inbox
 	traces []string // directories to remove
+	chat   string   // the seeded session file; empty without one
 }
 
 // OpenBody opens a session whose requests are replaced by a body: settings are
@@ -91,8 +92,8 @@ func (s *Session) seed(seed wire.Seed, system, state string) error {
 		return fmt.Errorf("writing the conversation: %w", err)
 	}
 	// The name must differ from the one that the CLI itself would give.
-	path := filepath.Join(chats, "session-seed-"+seed.SessionID[:8]+".jsonl")
-	if err := os.WriteFile(path, file, 0o600); err != nil {
+	s.chat = filepath.Join(chats, "session-seed-"+seed.SessionID[:8]+".jsonl")
+	if err := os.WriteFile(s.chat, file, 0o600); err != nil {
 		return fmt.Errorf("writing the conversation: %w", err)
 	}
 	return nil
@@ -191,6 +192,15 @@ func (s *Session) Responses() ([]wire.Response, error) {
 		return nil, fmt.Errorf("reading the CLI's record: %w", err)
 	}
 	return wire.Record(b)
+}
+
+// Outputs are the results of the agent's tools so far, by the call's id.
+func (s *Session) Outputs() map[string]wire.Output {
+	b, err := os.ReadFile(s.chat)
+	if err != nil {
+		return nil // the protocol's own text has to do
+	}
+	return wire.Outputs(b)
 }
 
 // Reports are the CLI's own reports of errors in this turn.

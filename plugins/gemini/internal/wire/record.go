@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/clinvk/clinvk/plugins"
 )
@@ -115,4 +116,60 @@ func Total(responses []Response) plugins.Usage {
 		u.ReasoningTokens = sum(u.ReasoningTokens, r.Usage.ReasoningTokens)
 	}
 	return u
+}
+
+// Output is what a tool of the agent gave the model.
+type Output struct {
+	Text  string
+	Error bool
+}
+
+// Outputs reads the results of the agent's tools, by the call's id, from the
+// session file that the CLI goes on writing. Lines of other kinds are skipped.
+func Outputs(session []byte) map[string]Output {
+	out := map[string]Output{}
+	for line := range bytes.Lines(session) {
+		if !bytes.Contains(line, []byte(`"toolCalls"`)) {
+			continue
+		}
+		var r struct {
+			ToolCalls []struct {
+				ID     string `json:"id"`
+				Status string `json:"status"`
+				Result []Part `json:"result"`
+			} `json:"toolCalls"`
+		}
+		if json.Unmarshal(line, &r) != nil {
+			continue // a line that is being written
+		}
+		for _, c := range r.ToolCalls {
+			out[c.ID] = Output{Text: outputText(c.Result), Error: c.Status == "error"}
+		}
+	}
+	return out
+}
+
+// The CLI marks what comes from outside for the model.
+const (
+	untrustedBegin = "<untrusted_context>\n"
+	untrustedEnd   = "\n</untrusted_context>"
+)
+
+func outputText(parts []Part) string {
+	var out string
+	for _, p := range parts {
+		if p.FunctionResponse == nil {
+			continue
+		}
+		var r struct{ Output, Error string }
+		if json.Unmarshal(p.FunctionResponse.Response, &r) != nil {
+			r.Output = string(p.FunctionResponse.Response)
+		}
+		text := r.Output + r.Error
+		if inner, ok := strings.CutPrefix(text, untrustedBegin); ok {
+			text = strings.TrimSuffix(inner, untrustedEnd)
+		}
+		out += text
+	}
+	return out
 }
