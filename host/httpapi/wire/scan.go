@@ -2,7 +2,8 @@ package wire
 
 import (
 	"bytes"
-	"encoding/json"
+	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -57,14 +58,73 @@ func skipValue(b []byte, i int) int {
 	}
 }
 
+// unquote is the text of a string. Half a surrogate pair and bytes that are no UTF-8
+// become U+FFFD.
 func unquote(quoted []byte) string {
 	inner := quoted[1 : len(quoted)-1]
-	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+	if !utf8.Valid(inner) {
+		inner = bytes.ToValidUTF8(inner, []byte("\uFFFD"))
+	}
+	i := bytes.IndexByte(inner, '\\')
+	if i < 0 {
 		return string(inner)
 	}
-	var s string
-	if err := json.Unmarshal(quoted, &s); err != nil {
-		return string(bytes.ToValidUTF8(inner, []byte("\uFFFD"))) // cannot be: Parse checked it
+	var b strings.Builder
+	b.Grow(len(inner))
+	for i >= 0 {
+		b.Write(inner[:i])
+		inner = unescape(&b, inner[i+1:])
+		i = bytes.IndexByte(inner, '\\')
 	}
-	return s
+	b.Write(inner)
+	return b.String()
+}
+
+// unescape writes what the escape that follows a backslash stands for and returns what
+// comes after it.
+func unescape(b *strings.Builder, s []byte) []byte {
+	switch c := s[0]; c {
+	case 'b':
+		b.WriteByte('\b')
+	case 'f':
+		b.WriteByte('\f')
+	case 'n':
+		b.WriteByte('\n')
+	case 'r':
+		b.WriteByte('\r')
+	case 't':
+		b.WriteByte('\t')
+	case 'u':
+		r := unit(s[1:5])
+		if utf16.IsSurrogate(r) {
+			pair := utf8.RuneError
+			if len(s) >= 11 && s[5] == '\\' && s[6] == 'u' {
+				pair = utf16.DecodeRune(r, unit(s[7:11]))
+			}
+			b.WriteRune(pair) // U+FFFD when they are no pair
+			if pair != utf8.RuneError {
+				return s[11:]
+			}
+			return s[5:]
+		}
+		b.WriteRune(r)
+		return s[5:]
+	default: // quote, backslash, slash
+		b.WriteByte(c)
+	}
+	return s[1:]
+}
+
+// unit is the value of four hexadecimal digits.
+func unit(digits []byte) (r rune) {
+	for _, c := range digits {
+		r <<= 4
+		switch {
+		case c <= '9':
+			r += rune(c - '0')
+		default:
+			r += rune(c|0x20-'a') + 10
+		}
+	}
+	return r
 }
