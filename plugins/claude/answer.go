@@ -17,8 +17,9 @@ type answer struct {
 	turn *plugins.Turn
 	out  *plugins.Stream
 	p    *process
-	// held is how many of the turn's messages the process already holds.
-	held int
+	// live says that the process holds all messages but those of messages.
+	live     bool
+	messages []plugins.Message
 
 	asked       bool // the message to answer was written
 	interrupted atomic.Bool
@@ -43,8 +44,8 @@ type openBlock struct {
 	signature strings.Builder
 }
 
-func (b *backend) newAnswer(turn *plugins.Turn, out *plugins.Stream, p *process, held int) *answer {
-	return &answer{turn: turn, out: out, p: p, held: held, streamed: map[string]bool{}, open: map[int]*openBlock{}}
+func newAnswer(turn *plugins.Turn, out *plugins.Stream, p *process, held int) *answer {
+	return &answer{turn: turn, out: out, p: p, live: held > 0, messages: merged(turn.Messages[held:]), streamed: map[string]bool{}, open: map[int]*openBlock{}}
 }
 
 // run tells the CLI what it needs to know and takes in what it answers.

@@ -2,22 +2,19 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/claude/wire"
 )
 
-// emptyMessage is the error of a message that the API would refuse and the CLI
-// replaces by words of its own.
-const emptyMessage = "message %d is empty: it needs text that is more than white space, or media"
-
-// content makes the content blocks of a message; n is its number, for errors.
-// Empty text is left out, as the API takes none.
-func content(m plugins.Message, n int, composed bool) ([]any, error) {
+// content makes the content blocks of a message. Empty text is left out, as the
+// API takes none.
+func content(m plugins.Message, composed bool) ([]any, *plugins.Error) {
 	var out []any
 	for _, part := range m.Parts {
-		block, err := blockOf(m.Role, part, n)
+		block, err := blockOf(m.Role, part)
 		if err != nil {
 			return nil, err
 		}
@@ -32,7 +29,7 @@ func content(m plugins.Message, n int, composed bool) ([]any, error) {
 }
 
 // blockOf makes one content block; nil when there is nothing to say.
-func blockOf(role plugins.Role, part plugins.Part, n int) (any, error) {
+func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 	switch v := part.(type) {
 	case plugins.Text:
 		if strings.TrimSpace(string(v)) == "" {
@@ -40,7 +37,7 @@ func blockOf(role plugins.Role, part plugins.Part, n int) (any, error) {
 		}
 		return wire.TextBlock(string(v)), nil
 	case plugins.Blob:
-		return mediaBlock(v, n)
+		return mediaBlock(v)
 	case plugins.Reasoning:
 		// Reasoning without its signature is not accepted back.
 		switch {
@@ -57,13 +54,13 @@ func blockOf(role plugins.Role, part plugins.Part, n int) (any, error) {
 		}
 		var object map[string]json.RawMessage
 		if err := json.Unmarshal(arguments, &object); err != nil {
-			return nil, plugins.Errorf(plugins.CodeInvalidRequest, "message %d: the arguments of the call %q are no JSON object: %w", n, v.ID, err)
+			return nil, plugins.Errorf(plugins.CodeInvalidRequest, "the arguments of the call %q are no JSON object: %w", v.ID, err)
 		}
 		return wire.ToolUseBlock(v.ID, v.Name, arguments), nil
 	case plugins.ToolResult:
 		var inner []any
 		for _, p := range v.Parts {
-			block, err := blockOf(role, p, n)
+			block, err := blockOf(role, p)
 			if err != nil {
 				return nil, err
 			}
@@ -73,17 +70,17 @@ func blockOf(role plugins.Role, part plugins.Part, n int) (any, error) {
 		}
 		return wire.ToolResultBlock(v.CallID, inner, v.IsError), nil
 	}
-	return nil, plugins.Errorf(plugins.CodeUnsupported, "message %d holds something that Claude Code cannot read", n)
+	return nil, plugins.Errorf(plugins.CodeUnsupported, "Claude Code cannot read such content")
 }
 
-func mediaBlock(b plugins.Blob, n int) (any, error) {
+func mediaBlock(b plugins.Blob) (any, *plugins.Error) {
 	switch b.MediaType {
 	case "image/png", "image/jpeg", "image/gif", "image/webp":
 		return wire.MediaBlock("image", b.MediaType, b.Data), nil
 	case "application/pdf":
 		return wire.MediaBlock("document", b.MediaType, b.Data), nil
 	}
-	return nil, plugins.Errorf(plugins.CodeUnsupported, "message %d holds media of type %q; Claude Code reads PNG, JPEG, GIF, WebP and PDF", n, b.MediaType)
+	return nil, plugins.Errorf(plugins.CodeUnsupported, "Claude Code cannot read media of type %q; it reads PNG, JPEG, GIF, WebP and PDF", b.MediaType)
 }
 
 // guarded keeps an older CLI from taking the text for a command of its own: it
@@ -125,12 +122,15 @@ func check(turn *plugins.Turn) error {
 		return plugins.Errorf(plugins.CodeInvalidRequest, "the last message must be the user's: Claude Code cannot continue a message of the assistant")
 	}
 	for i, m := range turn.Messages {
-		blocks, err := content(m, i+1, true)
+		blocks, err := content(m, true)
 		if err != nil {
-			return err
+			e := *err
+			e.Message = fmt.Sprintf("message %d: %s", i+1, e.Message)
+			return &e
 		}
 		if len(blocks) == 0 && m.Role == plugins.RoleUser {
-			return plugins.Errorf(plugins.CodeInvalidRequest, emptyMessage, i+1)
+			// The API would refuse it; the CLI puts words of its own in its place.
+			return plugins.Errorf(plugins.CodeInvalidRequest, "message %d is empty: it needs text that is more than white space, or media", i+1)
 		}
 	}
 	return nil

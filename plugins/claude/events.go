@@ -50,7 +50,7 @@ func (a *answer) begin(id, model string, usage *wire.Usage) error {
 	a.finish.Model = model
 	clear(a.open)
 	a.tally.begin(usage)
-	if err := a.out.Started(model, a.held > 0); err != nil {
+	if err := a.out.Started(model, a.live); err != nil {
 		return err
 	}
 	return a.out.Usage(a.tally.total())

@@ -33,7 +33,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 
 	if turn.Live != nil && len(turn.Live.Token) > 0 && turn.Mode == plugins.ModeChat {
 		if p, ok := b.live.take(turn.Live.Token, turn.Live.Held); ok && turn.Live.Held < len(turn.Messages) {
-			a := b.newAnswer(turn, out, p, turn.Live.Held)
+			a := newAnswer(turn, out, p, turn.Live.Held)
 			err := b.answer(ctx, a)
 			if a.asked || !errors.Is(err, errGone) {
 				return err
@@ -47,7 +47,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	if err != nil {
 		return err
 	}
-	return b.answer(ctx, b.newAnswer(turn, out, p, 0))
+	return b.answer(ctx, newAnswer(turn, out, p, 0))
 }
 
 // acquire returns a process that holds nothing.

@@ -20,17 +20,31 @@ var (
 
 // tell gives the CLI everything but the message to answer.
 func (a *answer) tell(ctx context.Context) error {
-	if a.held == 0 {
+	if !a.live {
 		if err := a.introduce(); err != nil {
 			return err
 		}
 	}
-	for i := a.held; i < len(a.turn.Messages)-1; i++ {
-		if err := a.history(ctx, i); err != nil {
+	for _, m := range a.messages[:len(a.messages)-1] {
+		if err := a.history(ctx, m); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// merged joins neighbours of one role. The API knows no such neighbours: the CLI
+// would join them itself, and add a line break to the text of the first.
+func merged(messages []plugins.Message) []plugins.Message {
+	var out []plugins.Message
+	for _, m := range messages {
+		if n := len(out); n > 0 && out[n-1].Role == m.Role {
+			out[n-1].Parts = slices.Concat(out[n-1].Parts, m.Parts)
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 // introduce sends the system prompt and the settings. Their responses are taken
@@ -46,19 +60,25 @@ func (a *answer) introduce() error {
 		return err
 	}
 	s, err := settingsOf(a.turn)
-	if err != nil || s == nil {
+	if err != nil {
 		return err
 	}
-	_, err = a.p.control(wire.ApplySettings(*s))
+	if s != nil {
+		if _, err := a.p.control(wire.ApplySettings(*s)); err != nil {
+			return err
+		}
+	}
+	if n := a.turn.Sampling.ReasoningTokens; n != nil && *n > 0 {
+		_, err = a.p.control(wire.ThinkingTokens(*n))
+	}
 	return err
 }
 
-// history adds the i-th message to the conversation.
-func (a *answer) history(ctx context.Context, i int) error {
-	m := a.turn.Messages[i]
-	blocks, err := content(m, i+1, a.p.composed)
-	if err != nil {
-		return err
+// history adds an earlier message to the conversation.
+func (a *answer) history(ctx context.Context, m plugins.Message) error {
+	blocks, invalid := content(m, a.p.composed)
+	if invalid != nil {
+		return invalid
 	}
 	if m.Role == plugins.RoleAssistant {
 		if len(blocks) == 0 {
@@ -90,10 +110,9 @@ func (a *answer) history(ctx context.Context, i int) error {
 
 // ask sends the message to answer.
 func (a *answer) ask() error {
-	n := len(a.turn.Messages)
-	blocks, err := content(a.turn.Messages[n-1], n, a.p.composed)
-	if err != nil {
-		return err
+	blocks, invalid := content(a.messages[len(a.messages)-1], a.p.composed)
+	if invalid != nil {
+		return invalid
 	}
 	if err := a.p.send(wire.User{ID: uuid(), Content: blocks, Composed: true}); err != nil {
 		return err
@@ -123,11 +142,9 @@ func settingsOf(turn *plugins.Turn) (*wire.Settings, error) {
 	default:
 		return nil, plugins.Errorf(plugins.CodeInvalidRequest, "reasoning effort %q is not one of %s", effort, strings.Join(slices.Concat(noEffort, efforts), ", "))
 	}
-	if n := turn.Sampling.ReasoningTokens; n != nil && turn.Mode == plugins.ModeChat {
-		if *n > 0 {
-			s.Env[envThinking] = "0"
-			s.Env["MAX_THINKING_TOKENS"] = fmt.Sprint(*n)
-		} else {
+	if n := turn.Sampling.ReasoningTokens; n != nil {
+		s.Env[envThinking] = "0"
+		if *n <= 0 {
 			s.Env[envThinking] = "1"
 		}
 	}

@@ -95,6 +95,12 @@ func ApplySettings(s Settings) any {
 	return map[string]any{"subtype": "apply_flag_settings", "settings": s}
 }
 
+// ThinkingTokens is the control request that bounds the reasoning of models that
+// take a bound; others ignore it.
+func ThinkingTokens(n int64) any {
+	return map[string]any{"subtype": "set_max_thinking_tokens", "max_thinking_tokens": n}
+}
+
 // Plain is a control request without arguments.
 func Plain(subtype string) any { return map[string]any{"subtype": subtype} }
 

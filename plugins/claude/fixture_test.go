@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clinvk/clinvk/plugins"
+	"github.com/clinvk/clinvk/plugins/backendtest"
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/fakeapi/anthropic"
+)
+
+// releases are the pinned CLIs by their version.
+var releases = map[string]string{
+	"2.1.330": "@anthropic-ai/claude-code-linux-x64/claude",
+	"2.1.197": "claude-code-2.1.197/node_modules/@anthropic-ai/claude-code-linux-x64/claude",
+}
+
+const (
+	newest = "2.1.330"
+	oldest = "2.1.197"
+)
+
+func TestMain(m *testing.M) {
+	// No CLI under test may see this user's home, nor the network.
+	home, err := os.MkdirTemp("", "clinvk-home-")
+	if err != nil {
+		panic(err)
+	}
+	for name, value := range map[string]string{
+		"HOME": home, "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "", "NO_PROXY": "127.0.0.1,localhost",
+		"XDG_CONFIG_HOME": "", envConfigDir: "",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	code := m.Run()
+	_ = os.RemoveAll(home)
+	os.Exit(code)
+}
+
+// release returns the path of a pinned CLI.
+func release(tb testing.TB, version string) string {
+	tb.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	path := filepath.Join(filepath.Dir(file), "..", "..", "test", "clis", "node_modules", releases[version])
+	if _, err := os.Stat(path); err != nil {
+		tb.Fatalf("claude %s is missing (%v): run `make clis`", version, err)
+	}
+	return path
+}
+
+// fixture is a backend with the real CLI in front of the fake API.
+type fixture struct {
+	tb      testing.TB
+	backend *backend
+	client  backendv1.BackendServiceClient
+	api     *anthropic.Server
+	root    string
+}
+
+type change func(*plugins.Config)
+
+func newFixture(tb testing.TB, version string, changes ...change) *fixture {
+	tb.Helper()
+	f := &fixture{tb: tb, api: anthropic.New(tb), backend: newBackend()}
+	root, err := os.MkdirTemp("", "clv") // short: the CLI makes sockets in it
+	if err != nil {
+		tb.Fatal(err)
+	}
+	f.root = root
+	config := plugins.Config{
+		StateDir: filepath.Join(root, "state"), ScratchDir: filepath.Join(root, "s"), Warm: -1,
+		Command: release(tb, version),
+		Environment: map[string]string{
+			"ANTHROPIC_BASE_URL": f.api.URL, envAPIKey: "test-key-0123456789",
+		},
+	}
+	for _, c := range changes {
+		c(&config)
+	}
+	if d := f.backend.Configure(tb.Context(), config); len(d) > 0 {
+		tb.Fatalf("configure: %v", d)
+	}
+	f.client = backendtest.Connect(tb, f.backend)
+	tb.Cleanup(func() {
+		begin := time.Now()
+		if err := f.backend.Close(context.Background()); err != nil {
+			tb.Errorf("close: %v", err)
+		}
+		if d := time.Since(begin); d > 2*time.Second {
+			tb.Errorf("close took %v", d)
+		}
+		f.checkNothingLeft()
+		if err := os.RemoveAll(root); err != nil {
+			tb.Error(err)
+		}
+	})
+	return f
+}
+
+// checkNothingLeft fails when a process or a directory of one outlived the backend.
+func (f *fixture) checkNothingLeft() {
+	f.tb.Helper()
+	if left := f.processes(); len(left) > 0 {
+		f.tb.Errorf("processes are left: %v", left)
+	}
+	entries, err := os.ReadDir(filepath.Join(f.root, "s", "claude"))
+	if err != nil || len(entries) > 0 {
+		f.tb.Errorf("directories of processes are left: %v, %v", entries, err)
+	}
+}
+
+// processes lists those that belong to this fixture: its scratch directory is in
+// their environment.
+func (f *fixture) processes() []int {
+	paths, _ := filepath.Glob("/proc/[0-9]*/environ")
+	var out []int
+	for _, path := range paths {
+		env, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(env, []byte(f.root)) {
+			continue
+		}
+		var pid int
+		if _, err := fmt.Sscanf(path, "/proc/%d/environ", &pid); err == nil && pid != os.Getpid() {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+func (f *fixture) run(start *backendv1.Start, opts ...backendtest.Option) *backendtest.Result {
+	f.tb.Helper()
+	return f.runIn(f.tb.Context(), start, opts...)
+}
+
+func (f *fixture) runIn(ctx context.Context, start *backendv1.Start, opts ...backendtest.Option) *backendtest.Result {
+	f.tb.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return backendtest.Run(ctx, f.client, start, opts...)
+}
+
+// complete runs a turn that must end well.
+func (f *fixture) complete(start *backendv1.Start, opts ...backendtest.Option) *backendtest.Result {
+	f.tb.Helper()
+	r := f.run(start, opts...)
+	if r.Err != nil || r.Completed == nil {
+		f.tb.Fatalf("the turn did not complete: %v, %v", r.Err, r.Failed)
+	}
+	return r
+}
+
+// received is the last conversation that reached the API.
+func (f *fixture) received() (string, []anthropic.Message) {
+	f.tb.Helper()
+	turns := f.api.Log.Turns()
+	if len(turns) == 0 {
+		f.tb.Fatal("nothing reached the API")
+	}
+	return anthropic.Conversation(turns[len(turns)-1])
+}
+
+// body is the last request's.
+func (f *fixture) body() map[string]any {
+	f.tb.Helper()
+	turns := f.api.Log.Turns()
+	var body map[string]any
+	if err := json.Unmarshal(turns[len(turns)-1].Body, &body); err != nil {
+		f.tb.Fatal(err)
+	}
+	return body
+}
+
+// warm waits until the pool is full, so that measurements are of warm processes.
+func (f *fixture) warm() {
+	f.tb.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for f.backend.pool.Idle() < defaultWarm {
+		if time.Now().After(deadline) {
+			f.tb.Fatal("the pool does not fill")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func message(role backendv1.Role, texts ...string) *backendv1.Message {
+	m := &backendv1.Message{Role: role}
+	for _, t := range texts {
+		m.Parts = append(m.Parts, &backendv1.Part{Content: &backendv1.Part_Text{Text: t}})
+	}
+	return m
+}
+
+func user(texts ...string) *backendv1.Message {
+	return message(backendv1.Role_ROLE_USER, texts...)
+}
+
+func assistant(texts ...string) *backendv1.Message {
+	return message(backendv1.Role_ROLE_ASSISTANT, texts...)
+}
+
+// chat is a turn in chat mode.
+func chat(messages ...*backendv1.Message) *backendv1.Start {
+	return &backendv1.Start{Mode: backendv1.Mode_MODE_CHAT, System: "You are terse.", Messages: messages}
+}
+
+// words renders a conversation for comparison: one line for each block.
+func words(messages []anthropic.Message) string {
+	var b strings.Builder
+	for _, m := range messages {
+		for _, p := range m.Parts {
+			fmt.Fprintf(&b, "%s %s: %q\n", m.Role, p.Kind, p.Text)
+		}
+	}
+	return b.String()
+}
