@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -144,18 +145,22 @@ func classify(word string, status int, text, code string) (plugins.Code, int) {
 	}
 	lower := strings.ToLower(text)
 	switch {
-	case word == "httpConnectionFailed", strings.Contains(lower, "connection failed"), strings.Contains(lower, "error sending request"):
+	case word == "httpConnectionFailed", containsAny(lower, "connection failed", "connection refused", "error sending request"):
 		return plugins.CodeUpstreamUnreachable, 0
-	case strings.Contains(lower, "stream disconnected"), strings.HasPrefix(word, "responseStream"), strings.Contains(lower, "idle timeout"):
+	case strings.HasPrefix(word, "responseStream"), containsAny(lower, "stream disconnected", "idle timeout"):
 		return plugins.CodeUpstreamFailure, 0
 	case strings.Contains(lower, "rate limit"):
 		return plugins.CodeRateLimited, 0
 	case strings.Contains(lower, "overloaded"):
 		return plugins.CodeOverloaded, 0
-	case strings.Contains(lower, "missing environment variable"), strings.Contains(lower, "not logged in"):
+	case containsAny(lower, "missing environment variable", "not logged in"):
 		return plugins.CodeUnauthenticated, 0
 	}
 	return plugins.CodeCLIFailure, 0
+}
+
+func containsAny(text string, pieces ...string) bool {
+	return slices.ContainsFunc(pieces, func(p string) bool { return strings.Contains(text, p) })
 }
 
 func unknownModel(text, code string) bool {

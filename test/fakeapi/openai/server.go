@@ -59,6 +59,7 @@ type Server struct {
 	sequence atomic.Int64
 	known    atomic.Pointer[[]string]
 	http     *http.Server
+	stop     func() error
 	served   chan struct{}
 	sockets  sync.WaitGroup
 	closing  chan struct{}
@@ -90,6 +91,7 @@ func NewServer() (*Server, error) {
 		served: make(chan struct{}), closing: make(chan struct{}),
 	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	s.stop = sync.OnceValue(s.end)
 	go func() {
 		defer close(s.served)
 		_ = s.http.Serve(ln) // ends with Close, and a broken listener fails the test by itself
@@ -109,8 +111,11 @@ func (s *Server) knows(model string) bool {
 	return names == nil || len(*names) == 0 || slices.Contains(*names, model)
 }
 
-// Close cuts all connections and waits for the server's end.
-func (s *Server) Close() error {
+// Close cuts all connections and waits for the server's end. From then on
+// connections are refused. A second call does nothing.
+func (s *Server) Close() error { return s.stop() }
+
+func (s *Server) end() error {
 	close(s.closing)
 	err := s.http.Close()
 	<-s.served

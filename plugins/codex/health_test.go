@@ -1,0 +1,121 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clinvk/clinvk/plugins"
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+)
+
+func health(t *testing.T, f *fixture, deep bool) *backendv1.HealthResponse {
+	t.Helper()
+	h, err := f.client.Health(t.Context(), &backendv1.HealthRequest{Deep: deep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestHealthWithKey(t *testing.T) {
+	f := start(t)
+	h := health(t, f, false)
+	if h.GetState() != backendv1.HealthState_HEALTH_STATE_READY || h.GetVersions()["codex"] != "0.169.0" {
+		t.Errorf("health = %v", h)
+	}
+}
+
+func TestNotLoggedIn(t *testing.T) {
+	f := start(t, withEnvironment(map[string]string{}))
+	h := health(t, f, false)
+	if h.GetState() != backendv1.HealthState_HEALTH_STATE_UNAUTHENTICATED || h.GetRemedy() != loginCommand {
+		t.Errorf("health = %v", h)
+	}
+	r := f.chat(t, "hi")
+	if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_UNAUTHENTICATED || !strings.Contains(r.Failed.GetMessage(), loginCommand) {
+		t.Errorf("failed = %v", r.Failed)
+	}
+	// Logging in is noticed. This is what `codex login --with-api-key` writes.
+	if err := os.MkdirAll(f.home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	login := `{"auth_mode":"apikey","OPENAI_API_KEY":"sk-fake-key-0123456789","tokens":null,"last_refresh":null}`
+	if err := os.WriteFile(filepath.Join(f.home, "auth.json"), []byte(login), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if h := health(t, f, true); h.GetState() != backendv1.HealthState_HEALTH_STATE_READY {
+		t.Errorf("health after the login = %v", h)
+	}
+	// The CLI now tries to reach its provider, which the proxy of the tests refuses.
+	// In agent mode it first tries for some seconds to get the provider's models.
+	for _, mode := range []backendv1.Mode{backendv1.Mode_MODE_CHAT, backendv1.Mode_MODE_AGENT} {
+		began := time.Now()
+		limit := map[backendv1.Mode]time.Duration{backendv1.Mode_MODE_CHAT: errorTime, backendv1.Mode_MODE_AGENT: 15 * time.Second}[mode]
+		r := f.run(t, &backendv1.Start{Mode: mode, Messages: []*backendv1.Message{user("hi")}})
+		if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_UPSTREAM_UNREACHABLE || time.Since(began) > limit {
+			t.Errorf("%v after the login: failed = %v after %v", mode, r.Failed, time.Since(began))
+		}
+	}
+	private := filepath.Join(f.backend.home.dir, "auth.json")
+	if to, err := os.Readlink(private); err != nil || to != filepath.Join(f.home, "auth.json") {
+		t.Errorf("the private home's login links to %q (%v)", to, err)
+	}
+	p, err := findProgram(pinnedCLI(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.output(t.Context(), []string{envHome + "=" + f.backend.home.dir, "HOME=" + t.TempDir()}, "login", "status"); err != nil {
+		t.Errorf("the login is not found in the private home: %v", err)
+	}
+}
+
+func TestInstallingTheCLIIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	command := filepath.Join(dir, "codex")
+	f := start(t, func(c *plugins.Config, _ *fixture) { c.Command = command })
+	h := health(t, f, false)
+	if h.GetState() != backendv1.HealthState_HEALTH_STATE_NOT_INSTALLED || h.GetRemedy() != installCommand {
+		t.Errorf("health = %v", h)
+	}
+	r := f.chat(t, "hi")
+	if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE || !strings.Contains(r.Failed.GetMessage(), installCommand) {
+		t.Errorf("failed = %v", r.Failed)
+	}
+	if err := os.Symlink(pinnedCLI(t), command); err != nil {
+		t.Fatal(err)
+	}
+	if h := health(t, f, true); h.GetState() != backendv1.HealthState_HEALTH_STATE_READY {
+		t.Errorf("health after the installation = %v", h)
+	}
+	if r := f.chat(t, "hi [[tokens=1]]"); r.Text != "tok0 " {
+		t.Errorf("text %q, failed %v", r.Text, r.Failed)
+	}
+}
+
+func TestNativeProgramIsFound(t *testing.T) {
+	p, err := findProgram(pinnedCLI(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if filepath.Ext(p.path) == ".js" || !strings.Contains(p.path, "vendor") {
+		t.Errorf("the program is %s", p.path)
+	}
+}
+
+func TestModels(t *testing.T) {
+	f := start(t, withSettings(`{"model":"gpt-5.5"}`))
+	r, err := f.client.ListModels(t.Context(), &backendv1.ListModelsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	models := r.GetModels()
+	if len(models) < 3 || models[0].GetId() != "gpt-5.5" || !models[0].GetIsDefault() || models[1].GetIsDefault() {
+		t.Errorf("models = %v", models)
+	}
+	if run := f.chat(t, "hi"); run.Completed.GetModel() != "gpt-5.5" {
+		t.Errorf("completed = %v, failed %v", run.Completed, run.Failed)
+	}
+}
