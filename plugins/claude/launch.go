@@ -92,6 +92,8 @@ func (b *backend) chatLaunch() launch {
 			"DISABLE_AUTO_COMPACT":            "1",
 			"ENABLE_TOOL_SEARCH":              "false",
 			envThinking:                       "1", // until the caller asks for it
+			// What is too long is the provider's to say, not the CLI's to guess.
+			"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE": "1000000000",
 		},
 	}
 	if b.keyed() {
