@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 )
 
 // maxSocketPath is what fits into a socket address everywhere (macOS: 104 bytes
@@ -19,8 +20,13 @@ const (
 )
 
 // Dir is a private directory of this host for sockets and scratch files. It is
-// removed by Remove, or by the next host when this one was killed.
-type Dir struct{ path string }
+// removed by Remove. When the host is killed a janitor process removes it and ends
+// what plugins left running; when that one is killed too, the next host does.
+type Dir struct {
+	path    string
+	janitor *janitor
+	once    sync.Once
+}
 
 // NewDir removes the directories of dead hosts below base and makes one for this
 // host, with mode 0700. An empty base is $XDG_RUNTIME_DIR/clinvk, or
@@ -50,6 +56,7 @@ func NewDir(base string) (*Dir, error) {
 	if err := os.Mkdir(d.path, 0o700); err != nil {
 		return nil, fmt.Errorf("making the runtime directory: %w", err)
 	}
+	d.janitor, _ = newJanitor(d.path) // without one the next host cleans up
 	return d, nil
 }
 
@@ -100,8 +107,9 @@ func (d *Dir) Fresh(name string) (string, error) {
 	return path, nil
 }
 
-// Remove removes it with everything in it.
+// Remove removes it with everything in it. It may be called more than once.
 func (d *Dir) Remove() error {
+	d.once.Do(d.janitor.dismiss)
 	if err := os.RemoveAll(d.path); err != nil {
 		return fmt.Errorf("removing the runtime directory: %w", err)
 	}

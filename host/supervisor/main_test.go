@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package supervisor_test
 
@@ -20,6 +20,9 @@ import (
 
 func TestMain(m *testing.M) {
 	hosttest.Run()
+	if dirs := os.Getenv(hostVariable); dirs != "" {
+		beHost(dirs)
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/clinvk/clinvk/host/runner.serveForks"))
 }
 

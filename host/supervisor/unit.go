@@ -227,8 +227,7 @@ func (u *unit) watch(i *instance) (*instance, error) {
 		case r := <-u.restarts:
 			next, p, err := u.bringUp(ctx)
 			if err == nil {
-				u.history.forget()
-				u.set(func(s *Status) { s.LastError, s.Remedy, s.LastExit = "", "", nil })
+				u.forgive()
 				u.enter(next, p)
 			}
 			r.result <- err // when it failed the old process keeps serving
@@ -237,7 +236,7 @@ func (u *unit) watch(i *instance) (*instance, error) {
 			}
 		case <-steady.C:
 			u.history.recovered()
-			u.set(func(s *Status) { s.LastError, s.Remedy, s.LastExit = "", "", nil })
+			u.clear()
 		}
 	}
 }
@@ -262,6 +261,16 @@ func (u *unit) lose(ctx context.Context, i *instance, reason error) error {
 		e.err = reason
 	}
 	return e
+}
+
+// forgive forgets all failures, as an operator asks for.
+func (u *unit) forgive() {
+	u.history.forget()
+	u.clear()
+}
+
+func (u *unit) clear() {
+	u.set(func(s *Status) { s.LastError, s.Remedy, s.LastExit = "", "", nil })
 }
 
 // retire lets a process finish its turns and ends it, in the background; run
@@ -311,7 +320,7 @@ func (u *unit) rest() {
 	select {
 	case <-due:
 	case r := <-u.restarts:
-		u.history.forget()
+		u.forgive()
 		u.pending = append(u.pending, r.result)
 	case <-u.ends.life.Done():
 	}
