@@ -49,6 +49,7 @@ func agentMode(turn *plugins.Turn) string {
 		return "autoEdit"
 	case plugins.ApprovalNone:
 		return "yolo"
+	case plugins.ApprovalDefault, plugins.ApprovalAlways:
 	}
 	return ""
 }

@@ -140,7 +140,7 @@ func (b *backend) warm() {
 }
 
 // Close ends all processes.
-func (b *backend) Close(context.Context) error {
+func (b *backend) Close(context.Context) error { //nolint:unparam // as plugins.Closer has it
 	if b.fleet != nil {
 		b.closing.Do(b.fleet.Close)
 	}
@@ -220,7 +220,7 @@ func (b *backend) Health(_ context.Context, _ bool) (plugins.Health, error) {
 	}
 	path, err := b.cli.find()
 	if err != nil {
-		return plugins.Health{State: plugins.HealthNotInstalled, Message: err.Error(), Remedy: installCommand}, nil
+		return plugins.Health{State: plugins.HealthNotInstalled, Message: err.Error(), Remedy: installCommand}, nil //nolint:nilerr // the state says it
 	}
 	h := plugins.Health{State: plugins.HealthReady, Message: "ready"}
 	if v := b.cli.version(path); v != "" {

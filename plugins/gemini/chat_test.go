@@ -223,7 +223,7 @@ func TestImages(t *testing.T) {
 func TestConcurrent(t *testing.T) {
 	s := common(t)
 	const turns = 24
-	errs := make(chan error, turns)
+	faults := make(chan string, turns)
 	for i := range turns {
 		go func() {
 			nonce := fmt.Sprintf("nonce-%d-%x", i, time.Now().UnixNano())
@@ -231,15 +231,15 @@ func TestConcurrent(t *testing.T) {
 			start.System = "system " + nonce
 			r := s.run(t, start)
 			if r.Err != nil || r.Failed != nil || r.Text != nonce+" [[echo]]" {
-				errs <- fmt.Errorf("turn %d: %v %v %q", i, r.Err, r.Failed, r.Text)
+				faults <- fmt.Sprintf("turn %d: %v %v %q", i, r.Err, r.Failed, r.Text)
 				return
 			}
-			errs <- nil
+			faults <- ""
 		}()
 	}
 	for range turns {
-		if err := <-errs; err != nil {
-			t.Error(err)
+		if fault := <-faults; fault != "" {
+			t.Error(fault)
 		}
 	}
 	for _, req := range s.api.Log.Turns() {

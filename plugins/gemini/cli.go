@@ -66,7 +66,7 @@ func (f *finder) version(path string) string {
 }
 
 func packageVersion(file string) string {
-	b, err := os.ReadFile(file) //nolint:gosec // beside the CLI's own binary
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return ""
 	}

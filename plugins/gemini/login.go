@@ -77,8 +77,7 @@ func chosen(env map[string]string) loginKind {
 		return loginGoogle
 	}
 	if m := selectedType.FindSubmatch(b); m != nil {
-		switch kind := loginKind(m[1]); kind {
-		case loginKey, loginVertex:
+		if kind := loginKind(m[1]); kind == loginKey || kind == loginVertex {
 			return kind
 		}
 	}

@@ -69,6 +69,7 @@ func (b *backend) agentProfile(turn *plugins.Turn, g wire.Generation) (fleet.Pro
 		s = merge(s, object{"tools": object{"exclude": notReading}, "mcpServers": nil})
 	case plugins.SandboxWorkspace:
 		s = merge(s, object{"tools": object{"exclude": notBound}, "mcpServers": nil})
+	case plugins.SandboxDefault, plugins.SandboxFull:
 	}
 	if turn.MaxSteps > 0 {
 		s = merge(s, object{"model": object{"maxSessionTurns": turn.MaxSteps}})

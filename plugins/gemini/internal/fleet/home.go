@@ -82,7 +82,7 @@ type registry struct {
 func (h home) project(dir string) (state string, err error) {
 	path := filepath.Join(h.state(), "projects.json")
 	r := registry{}
-	if b, err := os.ReadFile(path); err == nil { //nolint:gosec // our own directory
+	if b, err := os.ReadFile(path); err == nil {
 		if err := json.Unmarshal(b, &r); err != nil {
 			return "", fmt.Errorf("reading the CLI's projects: %w", err)
 		}

@@ -90,10 +90,7 @@ func (l Launch) Start(ctx context.Context, p Profile) (*Worker, error) {
 	var r acp.InitializeResult
 	err = w.conn.Call(ctx, acp.MethodInitialize, acp.InitializeParams{ProtocolVersion: acp.ProtocolVersion}, &r)
 	if err != nil {
-		if errors.Is(err, acp.ErrClosed) {
-			<-process.Done()
-			err = &ExitError{Exit: process.Exit()}
-		}
+		err = w.gone(err)
 		w.end(process.Kill)
 		return nil, fmt.Errorf("starting the CLI: %w", err)
 	}
@@ -183,7 +180,7 @@ func lastLine(s string) string {
 
 // gone makes an error of the connection's end say how the process ended.
 func (w *Worker) gone(err error) error {
-	if err == nil || !(errors.Is(err, acp.ErrClosed) || errors.Is(err, subprocess.ErrGone)) {
+	if !errors.Is(err, acp.ErrClosed) && !errors.Is(err, subprocess.ErrGone) {
 		return err
 	}
 	// The output's end comes with or just before the process's.
@@ -202,7 +199,7 @@ func (h home) reports() []string {
 	files, _ := filepath.Glob(filepath.Join(h.tmp(), "gemini-client-error-*.json"))
 	var out []string
 	for _, f := range files {
-		if b, err := os.ReadFile(f); err == nil { //nolint:gosec // our own directory
+		if b, err := os.ReadFile(f); err == nil {
 			out = append(out, string(b))
 		}
 	}

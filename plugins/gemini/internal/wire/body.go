@@ -109,6 +109,7 @@ func choice(c plugins.ToolChoice) map[string]any {
 		return map[string]any{"mode": "NONE"}
 	case plugins.ToolChoiceName:
 		return map[string]any{"mode": "ANY", "allowedFunctionNames": []string{c.Name}}
+	case plugins.ToolChoiceAuto:
 	}
 	return nil
 }
