@@ -143,7 +143,7 @@ func (r *run) reasoning(text string) error {
 
 func (r *run) itemStarted(i item) error {
 	call, ok := i.call()
-	if !ok {
+	if _, client := r.tools.names[i.Tool]; !ok || (client && i.Type == "dynamicToolCall") {
 		return nil
 	}
 	r.called = true
@@ -166,7 +166,7 @@ func (r *run) itemCompleted(i item) error {
 	}
 	call, ok := r.approvals.calls[i.ID]
 	if !ok {
-		if call, ok = i.call(); !ok {
+		if call, ok = i.call(); !ok || i.Type == "dynamicToolCall" {
 			return nil
 		}
 		if err := r.itemStarted(i); err != nil {

@@ -35,6 +35,10 @@ func checkTurn(turn *plugins.Turn) error {
 		return plugins.Errorf(plugins.CodeInvalidRequest, "codex takes no extra arguments: all turns share one process")
 	case len(turn.Messages) == 0:
 		return plugins.Errorf(plugins.CodeInvalidRequest, "there is no message to answer")
+	case len(turn.Tools) > 0 && turn.Mode == plugins.ModeAgent:
+		return plugins.Errorf(plugins.CodeUnsupported, "codex takes the client's tools in chat mode only")
+	case turn.ToolChoice.Kind == plugins.ToolChoiceRequired || turn.ToolChoice.Kind == plugins.ToolChoiceName:
+		return plugins.Errorf(plugins.CodeUnsupported, "codex cannot be told to call a tool; leave the choice to the model")
 	case len(turn.OutputSchema) > 0 && !json.Valid(turn.OutputSchema):
 		return plugins.Errorf(plugins.CodeInvalidRequest, "the output schema is not JSON")
 	}
@@ -62,9 +66,13 @@ func (b *backend) executeChat(ctx context.Context, turn *plugins.Turn, out *plug
 	if err != nil {
 		return err
 	}
+	tools, err := newClientTools(turn)
+	if err != nil {
+		return err
+	}
 	if turn.Live != nil && len(turn.Live.Token) > 0 {
 		if c := b.live.take(string(turn.Live.Token)); c != nil {
-			again, err := b.continueChat(ctx, turn, out, c)
+			again, err := b.continueChat(ctx, turn, out, tools, c)
 			if !again {
 				return err
 			}
@@ -73,7 +81,7 @@ func (b *backend) executeChat(ctx context.Context, turn *plugins.Turn, out *plug
 	provider := b.provider()
 	const tries = 3
 	for try := 1; ; try++ {
-		again, err := b.freshChat(ctx, turn, out, items, provider)
+		again, err := b.freshChat(ctx, turn, out, tools, items, provider)
 		if !again || try == tries {
 			return err
 		}
@@ -85,7 +93,7 @@ func (b *backend) executeChat(ctx context.Context, turn *plugins.Turn, out *plug
 
 // continueChat runs a turn in the thread that already holds the conversation.
 // again says that nothing was done and a fresh thread is needed.
-func (b *backend) continueChat(ctx context.Context, turn *plugins.Turn, out *plugins.Stream, c *conversation) (again bool, err error) {
+func (b *backend) continueChat(ctx context.Context, turn *plugins.Turn, out *plugins.Stream, tools clientTools, c *conversation) (again bool, err error) {
 	held := turn.Live.Held
 	if c.held != held || held >= len(turn.Messages) || c.instance.dead() {
 		c.end()
@@ -98,12 +106,12 @@ func (b *backend) continueChat(ctx context.Context, turn *plugins.Turn, out *plu
 	}
 	r := &run{
 		client: c.instance.client, thread: c.thread, turn: turn, out: out,
-		live: true, socket: c.provider == providerSocket, before: c.used, used: c.used,
+		tools: tools, live: true, socket: c.provider == providerSocket, before: c.used, used: c.used,
 	}
 	return b.runChat(ctx, r, c, items)
 }
 
-func (b *backend) freshChat(ctx context.Context, turn *plugins.Turn, out *plugins.Stream, items []object, provider string) (again bool, err error) {
+func (b *backend) freshChat(ctx context.Context, turn *plugins.Turn, out *plugins.Stream, tools clientTools, items []object, provider string) (again bool, err error) {
 	i, err := b.chat.get(ctx)
 	if err != nil {
 		return false, startFailure(ctx, err)
@@ -112,7 +120,12 @@ func (b *backend) freshChat(ctx context.Context, turn *plugins.Turn, out *plugin
 	if model == "" {
 		model = b.defaultModel()
 	}
-	th, err := i.threads.take(ctx, kind{model, provider})
+	var th thread
+	if len(tools.params) > 0 {
+		th, err = i.threads.withTools(ctx, kind{model, provider}, tools.params)
+	} else {
+		th, err = i.threads.take(ctx, kind{model, provider})
+	}
 	if err != nil {
 		gone := errors.Is(err, appserver.ErrGone)
 		if ctx.Err() == nil {
@@ -124,7 +137,7 @@ func (b *backend) freshChat(ctx context.Context, turn *plugins.Turn, out *plugin
 		b.chat.put(i)
 		return gone, err
 	}
-	r := &run{client: i.client, thread: th, turn: turn, out: out, socket: provider == providerSocket}
+	r := &run{client: i.client, thread: th, turn: turn, out: out, tools: tools, socket: provider == providerSocket}
 	c := &conversation{instance: i, thread: th, provider: provider}
 	c.end = func() {
 		i.threads.drop(th)

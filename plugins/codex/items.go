@@ -57,7 +57,7 @@ func messageItems(m plugins.Message) ([]object, error) {
 			content = append(content, image)
 		case plugins.ToolCall:
 			flush()
-			items = append(items, object{"type": "function_call", "call_id": p.ID, "name": p.Name, "arguments": p.Arguments})
+			items = append(items, object{"type": "function_call", "call_id": p.ID, "name": upstreamName(p.Name), "arguments": p.Arguments})
 		case plugins.ToolResult:
 			flush()
 			output, err := resultContent(p)

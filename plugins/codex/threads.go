@@ -117,10 +117,22 @@ func (t *threads) kinds() []kind {
 
 // start starts a thread that holds nothing: no instructions, no environment.
 func (t *threads) start(ctx context.Context, k kind) (thread, error) {
-	return startThread(ctx, t.client, map[string]any{
+	return startThread(ctx, t.client, t.params(k))
+}
+
+// withTools starts a thread with tools that the client carries out; tools cannot
+// be given to a started thread.
+func (t *threads) withTools(ctx context.Context, k kind, tools []object) (thread, error) {
+	params := t.params(k)
+	params["dynamicTools"], params["experimentalRawEvents"] = tools, true
+	return startThread(ctx, t.client, params)
+}
+
+func (t *threads) params(k kind) object {
+	return object{
 		"ephemeral": true, "environments": []any{}, "baseInstructions": "",
 		"model": k.model, "modelProvider": k.provider, "cwd": t.dir,
-	})
+	}
 }
 
 // drop frees a thread.

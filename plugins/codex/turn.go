@@ -58,6 +58,8 @@ type run struct {
 	fellBack  bool
 	approvals approvals
 	finish    plugins.FinishReason
+	tools     clientTools
+	toolCalls int // of the client's tools
 }
 
 // begin says that the turn is at work, before its first event.
@@ -220,6 +222,10 @@ func (r *run) handle(ctx context.Context, e appserver.Event) (done bool, err err
 		return false, r.warned(e.Params)
 	case "thread/tokenUsage/updated":
 		return false, r.counted(e.Params)
+	case "rawResponseItem/completed":
+		return false, r.rawItem(e.Params)
+	case "rawResponse/completed":
+		return false, r.rawResponse(e.Params)
 	}
 	return false, r.item(e)
 }

@@ -19,6 +19,13 @@ func (u tokenUsage) since(before tokenUsage) tokenUsage {
 	}
 }
 
+func (u tokenUsage) plus(v tokenUsage) tokenUsage {
+	return tokenUsage{
+		Input: u.Input + v.Input, CacheRead: u.CacheRead + v.CacheRead, CacheWrite: u.CacheWrite + v.CacheWrite,
+		Output: u.Output + v.Output, Reasoning: u.Reasoning + v.Reasoning,
+	}
+}
+
 // report is the usage for the host. The CLI's input includes what was cached.
 func (u tokenUsage) report() plugins.Usage {
 	return plugins.Usage{

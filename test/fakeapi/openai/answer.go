@@ -226,6 +226,9 @@ func (a *answer) tools() bool {
 			"id": id, "type": "function_call", "status": "in_progress", "call_id": a.server.id("call"),
 			"name": t.Name, "arguments": "",
 		}
+		if ns := a.request.namespace(t.Name); ns != "" {
+			item["namespace"] = ns
+		}
 		ok := a.item(item, func(index int) bool {
 			item["status"], item["arguments"] = "completed", t.Arguments
 			return a.event("response.function_call_arguments.delta", object{"item_id": id, "output_index": index, "delta": t.Arguments})

@@ -3,6 +3,7 @@ package openai
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clinvk/clinvk/test/fakeapi"
@@ -162,6 +163,39 @@ func Tools(r *fakeapi.Request) []string {
 		}
 	}
 	return names
+}
+
+// tool is an offered tool, or a namespace of tools.
+type tool struct {
+	Type  string `json:"type"`
+	Name  string `json:"name"`
+	Tools []tool `json:"tools"`
+}
+
+// namespace is that of an offered tool; empty: it has none.
+func (r *request) namespace(name string) string {
+	offered := make([]tool, 0, len(r.Tools))
+	for _, raw := range r.Tools {
+		var t tool
+		if json.Unmarshal(raw, &t) == nil {
+			offered = append(offered, t)
+		}
+	}
+	for _, raw := range r.Input {
+		var more struct {
+			Type  string `json:"type"`
+			Tools []tool `json:"tools"`
+		}
+		if json.Unmarshal(raw, &more) == nil && more.Type == "additional_tools" {
+			offered = append(offered, more.Tools...)
+		}
+	}
+	for _, t := range offered {
+		if t.Type == "namespace" && slices.ContainsFunc(t.Tools, func(in tool) bool { return in.Name == name }) {
+			return t.Name
+		}
+	}
+	return ""
 }
 
 func (r *request) messages() []Message {
