@@ -160,24 +160,7 @@ func candidates(dir Dir) ([]candidate, error) {
 
 // inspect reads the manifest, checks the files and hashes.
 func inspect(c candidate, source Source, insecure bool) Entry {
-	e := Entry{Name: c.name, Path: c.main(), Source: source, Insecure: insecure}
-	if c.manifest != "" {
-		m, err := readManifest(c.manifest, insecure)
-		if err != nil {
-			e.Refused = err
-			return e
-		}
-		if e.Refused = m.fits(c.name); e.Refused != nil {
-			return e
-		}
-		e.Manifest = m
-	}
-	if e.Interpreted() {
-		e.Path = c.manifest
-	} else if c.binary == "" {
-		e.Refused = fmt.Errorf("%s names no command and there is no %s%s beside it", c.manifest, handshake.NamePrefix, c.name)
-		return e
-	}
+	e := load(c, Entry{Name: c.name, Source: source, Insecure: insecure})
 	program, err := e.Open()
 	if err != nil {
 		e.Refused = err
@@ -186,4 +169,49 @@ func inspect(c candidate, source Source, insecure bool) Entry {
 	defer program.Close()
 	e.SHA256 = program.SHA256
 	return e
+}
+
+// load reads the manifest and says what it makes of the entry.
+func load(c candidate, e Entry) Entry {
+	e.Path, e.Manifest, e.Refused = c.main(), nil, nil
+	if c.manifest != "" {
+		m, err := readManifest(c.manifest, e.Insecure)
+		if err == nil {
+			err = m.fits(c.name)
+		}
+		if err != nil {
+			e.Refused = err
+			return e
+		}
+		e.Manifest = m
+	}
+	if e.Interpreted() {
+		e.Path = c.manifest
+	} else if c.binary == "" {
+		e.Refused = fmt.Errorf("%s names no command and there is no %s%s beside it", c.manifest, handshake.NamePrefix, c.name)
+	}
+	return e
+}
+
+// Reload reads the plugin's files again where they were found: what was mended or
+// replaced on disk counts from then on. The digest is that of the last Scan.
+func (e Entry) Reload() Entry {
+	dir := filepath.Dir(e.Path)
+	c := candidate{name: e.Name}
+	binary := filepath.Join(dir, handshake.NamePrefix+e.Name)
+	if manifest := binary + manifestSuffix; exists(manifest) {
+		c.manifest = manifest
+	}
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
+	if exists(binary) || c.manifest == "" { // a missing binary is an error of Open
+		c.binary = binary
+	}
+	return load(c, e)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

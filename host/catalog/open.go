@@ -36,9 +36,11 @@ func (p *Program) Close() {
 }
 
 // Open checks the plugin's files again, hashes and returns what to run. The
-// caller closes it. It ignores Refused, so that what was mended on disk works
-// without a new Scan.
+// caller closes it. An entry that is refused stays so until Reload.
 func (e Entry) Open() (*Program, error) {
+	if e.Refused != nil {
+		return nil, e.Refused
+	}
 	if e.Interpreted() {
 		return e.openCommand()
 	}

@@ -45,6 +45,7 @@ type instance struct {
 // launch starts a process and connects to it. ctx bounds the start only. When it
 // fails nothing is left.
 func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string, log *slog.Logger) (*instance, error) {
+	e = e.Reload()
 	program, err := e.Open()
 	if err != nil {
 		if err := os.RemoveAll(dir); err != nil {

@@ -328,12 +328,12 @@ func TestStopWhileStarting(t *testing.T) {
 	<-started
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestBadSetup(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "open")
-	if err := os.Mkdir(open, 0o777); err != nil {
+	if err := os.Mkdir(open, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(open, 0o777); err != nil {
+	if err := os.Chmod(open, 0o777); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -345,9 +345,15 @@ func TestNewRefuses(t *testing.T) {
 		{"a name twice", supervisor.Config{StateDir: t.TempDir(), Entries: []catalog.Entry{{Name: "a"}, {Name: "a"}}}, "listed twice"},
 		{"a long runtime directory", supervisor.Config{StateDir: t.TempDir(), RuntimeDir: filepath.Join(t.TempDir(), strings.Repeat("x", 90))}, "too long for sockets"},
 		{"an open runtime directory", supervisor.Config{StateDir: t.TempDir(), RuntimeDir: open}, "chmod 700"},
+		{"a state directory that is a file", supervisor.Config{StateDir: os.Args[0], RuntimeDir: hosttest.RuntimeDir(t)}, "making the state directory"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := supervisor.New(tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
+			s, err := supervisor.New(tt.config)
+			if err == nil {
+				err = s.Start(t.Context())
+				stop(t, s, time.Second)
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("error %v, want %q in it", err, tt.want)
 			}
 		})

@@ -18,7 +18,6 @@ import (
 // concurrently.
 type Supervisor struct {
 	config Config
-	dir    *runner.Dir
 	names  []string
 	units  map[string]*unit
 	ends   endings
@@ -27,13 +26,13 @@ type Supervisor struct {
 	endLife, endPatience, endMercy context.CancelFunc
 
 	mu      sync.Mutex
+	dir     *runner.Dir
 	started bool
 	stopped bool
 	running sync.WaitGroup
 }
 
-// New prepares the plugins; no process is started. It makes the directories and
-// removes what dead servers left, processes included.
+// New prepares the plugins; nothing is started and nothing on disk is touched.
 func New(c Config) (*Supervisor, error) {
 	c = c.withDefaults()
 	if c.StateDir == "" {
@@ -44,9 +43,6 @@ func New(c Config) (*Supervisor, error) {
 		return nil, fmt.Errorf("setting up plugins: %w", err)
 	}
 	c.StateDir = state
-	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("setting up plugins: %w", err)
-	}
 	s := &Supervisor{config: c, units: map[string]*unit{}}
 	for _, e := range c.Entries {
 		if s.units[e.Name] != nil {
@@ -60,46 +56,56 @@ func New(c Config) (*Supervisor, error) {
 		}
 	}
 	slices.Sort(s.names)
-	if n := runner.Sweep(); n > 0 {
-		c.Logger.Warn("processes of a dead server were ended", "processes", n)
-	}
-	if s.dir, err = runner.NewDir(c.RuntimeDir); err != nil {
-		return nil, fmt.Errorf("setting up plugins: %w", err)
-	}
-	for _, u := range s.units {
-		u.dir = s.dir
-	}
 	s.ends.life, s.endLife = context.WithCancel(context.Background())
 	s.ends.patience, s.endPatience = context.WithCancel(context.Background())
 	s.ends.mercy, s.endMercy = context.WithCancel(context.Background())
 	return s, nil
 }
 
-// Start starts all plugins at once and returns when each is ready or has failed
-// once, or when ctx ends; the plugins then go on starting. One bad plugin is not
-// an error: see its Status.
+// Start removes what dead servers left, processes included, starts all plugins at
+// once and returns when each is ready or has failed once, or when ctx ends; the
+// plugins then go on starting. One bad plugin is not an error: see its Status.
+// After an error Stop is due as well.
 func (s *Supervisor) Start(ctx context.Context) error {
-	s.mu.Lock()
-	if s.started || s.stopped {
-		s.mu.Unlock()
-		return errors.New("starting plugins: they were started before")
+	if err := s.begin(); err != nil {
+		return fmt.Errorf("starting plugins: %w", err)
 	}
-	s.started = true
-	for _, u := range s.units {
-		if s.config.Settings(u.entry.Name).Enabled {
-			s.running.Go(u.run)
-			continue
-		}
-		u.set(func(s *Status) { s.State = StateDisabled })
-		close(u.decided)
-	}
-	s.mu.Unlock()
 	for _, u := range s.units {
 		select {
 		case <-u.decided:
 		case <-ctx.Done():
 			return fmt.Errorf("starting plugins: %w", ctx.Err())
 		}
+	}
+	return nil
+}
+
+// begin makes the directories and starts the lives.
+func (s *Supervisor) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started || s.stopped {
+		return errors.New("they were started or stopped before")
+	}
+	s.started = true
+	if err := os.MkdirAll(s.config.StateDir, 0o700); err != nil {
+		return fmt.Errorf("making the state directory: %w", err)
+	}
+	if n := runner.Sweep(); n > 0 {
+		s.config.Logger.Warn("processes of a dead server were ended", "processes", n)
+	}
+	var err error
+	if s.dir, err = runner.NewDir(s.config.RuntimeDir); err != nil {
+		return err
+	}
+	for _, u := range s.units {
+		u.dir = s.dir
+		if s.config.Settings(u.entry.Name).Enabled {
+			s.running.Go(u.run)
+			continue
+		}
+		u.set(func(s *Status) { s.State = StateDisabled })
+		close(u.decided)
 	}
 	return nil
 }
@@ -111,6 +117,7 @@ func (s *Supervisor) Start(ctx context.Context) error {
 func (s *Supervisor) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
+	dir := s.dir
 	s.mu.Unlock()
 	s.endLife()
 	patience := s.config.Timings.Drain
@@ -123,7 +130,10 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	s.running.Wait()
 	s.endPatience()
 	s.endMercy()
-	if err := s.dir.Remove(); err != nil {
+	if dir == nil { // never started
+		return nil
+	}
+	if err := dir.Remove(); err != nil {
 		return fmt.Errorf("stopping plugins: %w", err)
 	}
 	return nil
