@@ -47,7 +47,7 @@ func WithVersion(version string) Option {
 func WithLogger(l hclog.Logger) Option { return func(o *options) { o.logger = l } }
 
 var defaultLogger = sync.OnceValue(func() hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: os.Stderr, JSONFormat: true})
+	return hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: os.Stderr, JSONFormat: true})
 })
 
 // Logger writes JSON lines to stderr, where the host picks them up. It may be
@@ -82,7 +82,8 @@ func Serve(b Backend, opts ...Option) {
 			ProtocolVersion: handshake.ProtocolVersion, MagicCookieKey: handshake.CookieKey, MagicCookieValue: handshake.CookieValue,
 		},
 		Plugins: plugin.PluginSet{handshake.PluginSet: &grpcPlugin{service: s}},
-		Logger:  o.logger,
+		// go-plugin's own chatter is of interest only when it is a warning.
+		Logger: hclog.New(&hclog.LoggerOptions{Name: "go-plugin", Level: hclog.Warn, Output: os.Stderr, JSONFormat: true}),
 		GRPCServer: func(base []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(base,
 				grpc.MaxRecvMsgSize(handshake.MaxToPlugin),

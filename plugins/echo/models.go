@@ -96,11 +96,18 @@ func failMidstream(a *answer) error {
 	return failure(text)
 }
 
-// crashStatus is the exit status of the crash model.
-const crashStatus = 70
+// crashStatus is the exit status of the crash model; crashDelay lets the first
+// words get out, so that the client sees the crash in mid-answer.
+const (
+	crashStatus = 70
+	crashDelay  = 20 * time.Millisecond
+)
 
 func crash(a *answer) error {
 	if err := a.say("this plugin crashes now "); err != nil {
+		return err
+	}
+	if _, err := a.pause(crashDelay); err != nil {
 		return err
 	}
 	a.exit(crashStatus)

@@ -18,6 +18,7 @@ type ask struct {
 	system  string
 	history []message // the last one is the prompt
 	stream  bool
+	think   bool              // ask for reasoning, where a dialect shows it only then
 	agent   map[string]string // mode headers/fields: workdir, approval_mode, sandbox_mode
 }
 
@@ -249,6 +250,9 @@ var anthropicMessages = dialect{
 		if a.system != "" {
 			b["system"] = a.system
 		}
+		if a.think {
+			b["thinking"] = map[string]any{"type": "enabled", "budget_tokens": 2048}
+		}
 		if a.stream {
 			b["stream"] = true
 		}
@@ -345,6 +349,9 @@ func (r *reply) delta(text string) {
 	now := time.Now()
 	if r.first.IsZero() {
 		r.first = now
+		if r.onDelta != nil {
+			r.onDelta()
+		}
 	}
 	r.deltas = append(r.deltas, now)
 	r.text += text
@@ -363,7 +370,7 @@ func (d dialect) do(ctx context.Context, url string, a ask) (*reply, error) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Anthropic-Version", "2023-06-01")
-	r := &reply{begin: time.Now()}
+	r := &reply{begin: time.Now(), onDelta: a.onDelta}
 	defer func() { r.end = time.Now() }()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

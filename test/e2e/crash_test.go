@@ -22,13 +22,15 @@ func TestKill9(t *testing.T) {
 		for _, victim := range []string{"plugin", "cli"} {
 			t.Run(backend+"/"+victim, func(t *testing.T) {
 				d := dialects[i]
+				began := make(chan struct{}, 2)
 				ask := func(model, text string) (*reply, error) {
-					return d.do(t.Context(), w.server.URL, ask{model: model, history: prompt(text), stream: true})
+					return d.do(t.Context(), w.server.URL, ask{model: model, history: prompt(text), stream: true, onDelta: func() { began <- struct{}{} }})
 				}
 				for _, b := range []string{backend, other} { // warm
 					if r, err := ask(b, "warm"); err != nil || r.err != nil {
 						t.Fatalf("%s: %v %+v", b, err, r.err)
 					}
+					<-began
 				}
 				n := nonce()
 				type outcome struct {
@@ -38,9 +40,8 @@ func TestKill9(t *testing.T) {
 				hit, miss := make(chan outcome, 1), make(chan outcome, 1)
 				go func() { r, err := ask(backend, n+" [[tokens=400 gap=10ms]]"); hit <- outcome{r, err} }()
 				go func() { r, err := ask(other, n+" [[tokens=100 gap=20ms]]"); miss <- outcome{r, err} }()
-				wait(t, 10*time.Second, "both model calls", func() bool {
-					return len(w.upstream(backend).find(n)) == 1 && len(w.upstream(other).find(n)) == 1
-				})
+				<-began
+				<-began
 				killed := time.Now()
 				kill(t, w.server, backend, victim)
 				got := <-hit

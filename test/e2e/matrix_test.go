@@ -9,10 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// each runs f for every real backend, dialect and kind of answer.
+// each runs f for every real backend, dialect and kind of answer; the backends
+// side by side.
 func each(t *testing.T, f func(t *testing.T, backend string, d dialect, stream bool)) {
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
+			t.Parallel()
 			for _, d := range dialects {
 				for _, stream := range []bool{false, true} {
 					kind := map[bool]string{false: "plain", true: "stream"}[stream]
@@ -50,7 +52,7 @@ func TestAnswerReachesTheClient(t *testing.T) {
 			history = append([]message{{"user", "first " + n + "a"}, {"assistant", "second " + n + "b"}}, history...)
 		}
 		s := script(t, history[len(history)-1].Text)
-		r := get(t, d, ask{model: backend, system: system, history: history, stream: stream})
+		r := get(t, d, ask{model: backend, system: system, history: history, stream: stream, think: true})
 
 		if r.text != s.Answer() {
 			t.Errorf("text = %q, want %q", r.text, s.Answer())

@@ -135,7 +135,7 @@ const startTime = 60 * time.Second
 func Start(o Options) (*Server, error) {
 	s := &Server{Home: o.Home, log: &buffer{}, exited: make(chan struct{})}
 	if s.Home == "" {
-		home, err := os.MkdirTemp("", "clinvk-test-home-")
+		home, err := os.MkdirTemp("", "clv-")
 		if err != nil {
 			return nil, err
 		}
