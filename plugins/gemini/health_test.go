@@ -64,7 +64,7 @@ func TestNotInstalled(t *testing.T) {
 }
 
 func TestNotLoggedIn(t *testing.T) {
-	s := newSystem(t, withEnv("GEMINI_API_KEY", ""), withEnv("GOOGLE_GEMINI_BASE_URL", ""))
+	s := newSystem(t, withEnv("GEMINI_API_KEY", ""))
 	h := s.health(t, true)
 	if h.GetState() != backendv1.HealthState_HEALTH_STATE_UNAUTHENTICATED || h.GetRemedy() != loginCommand || h.GetMessage() != notLoggedIn {
 		t.Errorf("health = %v", h)
@@ -113,7 +113,7 @@ func TestFindLogin(t *testing.T) {
 	}
 	check(noLogin, env())
 	check(loginKey, env("GEMINI_API_KEY", "x", "GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1"))
-	check(loginGateway, env("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1"))
+	check(noLogin, env("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1"))
 	check(loginVertex, env("GOOGLE_GENAI_USE_VERTEXAI", "true", "GEMINI_API_KEY", "x"))
 	check(loginVertex, env("GOOGLE_API_KEY", "x"))
 	write("oauth_creds.json", "unreadable")

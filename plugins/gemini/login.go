@@ -10,16 +10,15 @@ import (
 type loginKind string
 
 const (
-	noLogin      loginKind = ""
-	loginKey     loginKind = "gemini-api-key"
-	loginVertex  loginKind = "vertex-ai"
-	loginGateway loginKind = "gateway"
-	loginGoogle  loginKind = "oauth-personal"
+	noLogin     loginKind = ""
+	loginKey    loginKind = "gemini-api-key"
+	loginVertex loginKind = "vertex-ai"
+	loginGoogle loginKind = "oauth-personal"
 )
 
 const (
 	loginCommand = "gemini"
-	notLoggedIn  = "nobody is logged in to the Gemini CLI: run `gemini` and log in, or set GEMINI_API_KEY"
+	notLoggedIn  = "not logged in to the Gemini CLI: run `gemini` and log in, or set GEMINI_API_KEY"
 )
 
 // environment are the variables that the CLI can use.
@@ -39,7 +38,8 @@ type login struct{ kind loginKind }
 // exact says that the CLI lets settings replace its request's body.
 func (l login) exact() bool { return l.kind != loginGoogle }
 
-// findLogin says which login the CLI would use.
+// findLogin says which login the CLI would use. A base URL alone is none: a gateway
+// that needs no key is told by any key.
 func findLogin(env map[string]string) login {
 	switch {
 	case env["GOOGLE_GENAI_USE_VERTEXAI"] == "true":
@@ -48,8 +48,6 @@ func findLogin(env map[string]string) login {
 		return login{loginKey}
 	case env["GOOGLE_API_KEY"] != "", env["GOOGLE_APPLICATION_CREDENTIALS"] != "" && env["GOOGLE_CLOUD_PROJECT"] != "":
 		return login{loginVertex}
-	case env["GOOGLE_GEMINI_BASE_URL"] != "":
-		return login{loginGateway}
 	}
 	for _, name := range credentials {
 		if _, err := os.Stat(filepath.Join(userState(env), name)); err == nil {
