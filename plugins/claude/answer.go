@@ -21,7 +21,7 @@ type answer struct {
 	live     bool
 	messages []plugins.Message
 
-	asked       bool // the message to answer was written
+	underway    bool // the CLI has begun with the message to answer
 	interrupted atomic.Bool
 	helpers     sync.WaitGroup
 
@@ -69,6 +69,7 @@ func (a *answer) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		a.underway = a.underway || line.Type != wire.TypeControlResponse
 		if done, err := a.take(ctx, line); done || err != nil {
 			return err
 		}

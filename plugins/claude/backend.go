@@ -115,6 +115,10 @@ func (*backend) AgentSupport() plugins.AgentSupport {
 
 func (*backend) ApprovalSupport() plugins.ApprovalSupport { return plugins.ApprovalSupport{} }
 
+func (*backend) ToolSupport() plugins.ToolSupport {
+	return plugins.ToolSupport{ForcedChoice: true, ParallelCalls: true}
+}
+
 func (*backend) ReasoningSupport() plugins.ReasoningSupport {
 	return plugins.ReasoningSupport{Signatures: true}
 }

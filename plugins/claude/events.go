@@ -175,6 +175,9 @@ func (a *answer) toolResults(m *wire.Message) error {
 		if b.Type != "tool_result" {
 			continue
 		}
+		if err := a.closeCall(b.ToolUseID); err != nil {
+			return err
+		}
 		r := plugins.ToolResult{CallID: b.ToolUseID, IsError: b.IsError}
 		for _, c := range b.Content {
 			switch c.Type {
@@ -186,6 +189,17 @@ func (a *answer) toolResults(m *wire.Message) error {
 		}
 		if err := a.out.ToolResult(r); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// closeCall completes a call whose result comes before its block has ended, as it
+// does when the tool is refused at once.
+func (a *answer) closeCall(id string) error {
+	for index, o := range a.open {
+		if o.block.Type == "tool_use" && o.block.ID == id {
+			return a.closeBlock(index)
 		}
 	}
 	return nil

@@ -31,23 +31,35 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	defer cancel(nil)
 	defer context.AfterFunc(b.ctx, func() { cancel(errClosing) })()
 
-	if turn.Live != nil && len(turn.Live.Token) > 0 && turn.Mode == plugins.ModeChat {
-		if p, ok := b.live.take(turn.Live.Token, turn.Live.Held); ok && turn.Live.Held < len(turn.Messages) {
-			a := newAnswer(turn, out, p, turn.Live.Held)
-			err := b.answer(ctx, a)
-			if a.asked || !errors.Is(err, errGone) {
+	held := 0
+	p := b.continued(turn)
+	if p != nil {
+		held = turn.Live.Held
+	}
+	for attempt := 0; ; attempt++ {
+		if p == nil {
+			var err error
+			if p, err = b.acquire(ctx, turn); err != nil {
 				return err
 			}
-			// It died while it waited: the whole conversation goes to another one.
-		} else if ok {
-			b.end(p)
 		}
+		a := newAnswer(turn, out, p, held)
+		err := b.answer(ctx, a)
+		if a.underway || attempt > 0 || !errors.Is(err, errGone) {
+			return err
+		}
+		p, held = nil, 0 // it died while it waited: another one gets the whole conversation
 	}
-	p, err := b.acquire(ctx, turn)
-	if err != nil {
-		return err
+}
+
+// continued returns the process that holds the conversation so far, or nil.
+func (b *backend) continued(turn *plugins.Turn) *process {
+	l := turn.Live
+	if l == nil || len(l.Token) == 0 || turn.Mode != plugins.ModeChat || l.Held < 1 || l.Held >= len(turn.Messages) {
+		return nil
 	}
-	return b.answer(ctx, newAnswer(turn, out, p, 0))
+	p, _ := b.live.take(l.Token, l.Held)
+	return p
 }
 
 // acquire returns a process that holds nothing.

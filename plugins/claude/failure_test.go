@@ -84,7 +84,8 @@ func TestCutMidstreamRepeatsNothing(t *testing.T) {
 		if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_UPSTREAM_FAILURE || !r.Failed.GetRetryable() {
 			t.Errorf("failed = %v", r.Failed)
 		}
-		if r.Text != "tok0 tok1 tok2 " || len(f.api.Log.Turns()) != 1 {
+		// The CLI may drop what it had not read when the connection broke.
+		if r.Text == "" || !strings.HasPrefix("tok0 tok1 tok2 ", r.Text) || len(f.api.Log.Turns()) != 1 {
 			t.Errorf("text %q after %d requests", r.Text, len(f.api.Log.Turns()))
 		}
 	})
@@ -227,10 +228,24 @@ func TestMissingCLI(t *testing.T) {
 	f.complete(chat(user("hello")))
 }
 
+// health asks until the CLI has answered: on a busy machine it may be late.
+func (f *fixture) health(deep bool) (plugins.Health, error) {
+	for {
+		begin := time.Now()
+		h, err := f.backend.Health(f.tb.Context(), deep)
+		if d := time.Since(begin); d > 3*time.Second {
+			f.tb.Errorf("health took %v", d)
+		}
+		if err != nil || h.State != plugins.HealthDegraded {
+			return h, err
+		}
+	}
+}
+
 func TestNoLogin(t *testing.T) {
 	eachReleaseWith(t, func(c *plugins.Config) { delete(c.Environment, envAPIKey) }, func(t *testing.T, f *fixture) {
 		for _, deep := range []bool{false, true} {
-			h, err := f.backend.Health(t.Context(), deep)
+			h, err := f.health(deep)
 			if err != nil || h.State != plugins.HealthUnauthenticated || h.Remedy != loginRemedy || h.Versions["claude"] == "" {
 				t.Errorf("health = %+v, %v", h, err)
 			}
@@ -251,7 +266,7 @@ func TestLogin(t *testing.T) {
 		delete(c.Environment, envAPIKey)
 		c.Environment["CLAUDE_CODE_OAUTH_TOKEN"] = "sk-ant-oat01-test-token"
 	}, func(t *testing.T, f *fixture) {
-		h, err := f.backend.Health(t.Context(), false)
+		h, err := f.health(false)
 		if err != nil || h.State != plugins.HealthReady {
 			t.Errorf("health = %+v, %v", h, err)
 		}

@@ -138,6 +138,24 @@ func (f *fixture) processes() []int {
 	return out
 }
 
+// waitProcesses waits until that many processes run: no fewer when more are to
+// come, no more when some have to go.
+func (f *fixture) waitProcesses(n int) {
+	f.tb.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		got := len(f.processes())
+		if got == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			f.tb.Errorf("%d processes run, want %d", got, n)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 func (f *fixture) run(start *backendv1.Start, opts ...backendtest.Option) *backendtest.Result {
 	f.tb.Helper()
 	return f.runIn(f.tb.Context(), start, opts...)

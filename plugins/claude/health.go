@@ -7,15 +7,20 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/claude/wire"
 )
 
+// healthTimeout bounds Health, which has three seconds.
+const healthTimeout = 2500 * time.Millisecond
+
 // state caches what was found out about the CLI, for the release that it holds for.
 type state struct {
 	mu       sync.Mutex
 	login    map[cli]bool
+	asking   chan struct{} // closed when the CLI has said whether it has a login
 	models   []plugins.Model
 	modelsOf cli
 }
@@ -23,6 +28,8 @@ type state struct {
 // Health says whether the CLI is there and has credentials. A login is asked for
 // again while there is none, and when deep.
 func (b *backend) Health(ctx context.Context, deep bool) (plugins.Health, error) {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
 	c, err := b.cli.find(ctx)
 	if errors.Is(err, errNotInstalled) {
 		return plugins.Health{State: plugins.HealthNotInstalled, Message: err.Error(), Remedy: installRemedy}, nil
@@ -31,30 +38,57 @@ func (b *backend) Health(ctx context.Context, deep bool) (plugins.Health, error)
 		return plugins.Health{State: plugins.HealthUnavailable, Message: err.Error(), Remedy: installRemedy}, nil
 	}
 	h := plugins.Health{State: plugins.HealthReady, Versions: map[string]string{"claude": c.version}}
-	ok, err := b.login(ctx, c, deep)
+	loggedIn, ok := b.login(ctx, c, deep)
 	switch {
-	case err != nil:
-		h.State, h.Message = plugins.HealthDegraded, "whether Claude Code is logged in is not known: "+err.Error()
 	case !ok:
+		h.State, h.Message = plugins.HealthDegraded, "whether Claude Code is logged in is not known yet"
+	case !loggedIn:
 		h.State, h.Message, h.Remedy = plugins.HealthUnauthenticated, notLoggedIn, loginRemedy
 	}
 	return h, nil
 }
 
-func (b *backend) login(ctx context.Context, c cli, deep bool) (bool, error) {
+// login says whether the CLI has credentials. The CLI is asked in the background,
+// which takes 0.3 s, on a busy machine much longer; ok is false when it has not
+// answered by the end of ctx.
+func (b *backend) login(ctx context.Context, c cli, deep bool) (loggedIn, ok bool) {
 	if b.keyed() {
-		return true, nil
+		return true, true
+	}
+	b.state.mu.Lock()
+	if b.state.login[c] && !deep {
+		b.state.mu.Unlock()
+		return true, true
+	}
+	if b.state.asking == nil {
+		asking := make(chan struct{})
+		b.state.asking = asking
+		b.wg.Go(func() { b.askLogin(c, asking) })
+	}
+	asking := b.state.asking
+	b.state.mu.Unlock()
+	select {
+	case <-asking:
+	case <-ctx.Done():
 	}
 	b.state.mu.Lock()
 	defer b.state.mu.Unlock()
-	if b.state.login[c] && !deep {
-		return true, nil
+	loggedIn, ok = b.state.login[c]
+	return loggedIn, ok
+}
+
+func (b *backend) askLogin(c cli, asking chan struct{}) {
+	loggedIn, err := b.cli.loggedIn(b.ctx, c)
+	b.state.mu.Lock()
+	defer b.state.mu.Unlock()
+	switch {
+	case err == nil:
+		b.state.login = map[cli]bool{c: loggedIn}
+	case b.ctx.Err() == nil:
+		plugins.Logger().Warn("whether Claude Code is logged in is not known", "error", err)
 	}
-	ok, err := b.cli.loggedIn(ctx, c)
-	if err == nil {
-		b.state.login = map[cli]bool{c: ok}
-	}
-	return ok, err
+	b.state.asking = nil
+	close(asking)
 }
 
 // loggedOut notes that the CLI said in a turn that it has no login.

@@ -114,11 +114,7 @@ func (a *answer) ask() error {
 	if invalid != nil {
 		return invalid
 	}
-	if err := a.p.send(wire.User{ID: uuid(), Content: blocks, Composed: true}); err != nil {
-		return err
-	}
-	a.asked = true
-	return nil
+	return a.p.send(wire.User{ID: uuid(), Content: blocks, Composed: true})
 }
 
 // settingsOf are the settings that differ from those that a process starts with;
@@ -168,6 +164,8 @@ func extraBody(turn *plugins.Turn, env map[string]string) error {
 	set("top_k", o.TopK, o.TopK != nil)
 	set("max_tokens", o.MaxOutputTokens, o.MaxOutputTokens != nil)
 	set("stop_sequences", o.Stop, len(o.Stop) > 0)
+	set("tools", toolsOf(turn.Tools), len(turn.Tools) > 0)
+	set("tool_choice", toolChoice(turn.ToolChoice), len(turn.Tools) > 0)
 	if len(body) == 0 {
 		return nil
 	}
@@ -177,6 +175,37 @@ func extraBody(turn *plugins.Turn, env map[string]string) error {
 	}
 	env[envExtraBody] = string(text)
 	return nil
+}
+
+// toolsOf are the client's tools as the API wants them. They go into the body, not
+// into the CLI: it has no tools in a chat, so it runs none, and the turn ends when
+// the model calls one.
+func toolsOf(tools []plugins.Tool) []any {
+	out := make([]any, 0, len(tools))
+	for _, t := range tools {
+		schema := t.InputSchema
+		if len(schema) == 0 {
+			schema = json.RawMessage(`{"type":"object"}`)
+		}
+		tool := map[string]any{"name": t.Name, "input_schema": schema}
+		if t.Description != "" {
+			tool["description"] = t.Description
+		}
+		out = append(out, tool)
+	}
+	return out
+}
+
+func toolChoice(c plugins.ToolChoice) any {
+	switch c.Kind {
+	case plugins.ToolChoiceRequired:
+		return map[string]any{"type": "any"}
+	case plugins.ToolChoiceNone:
+		return map[string]any{"type": "none"}
+	case plugins.ToolChoiceName:
+		return map[string]any{"type": "tool", "name": c.Name}
+	}
+	return map[string]any{"type": "auto"}
 }
 
 // uuid returns a random UUID; the CLI drops a message whose id it has seen.
