@@ -57,13 +57,17 @@ type backend struct {
 
 	// noSocketUntil is a Unix time in nanoseconds; see noSocketFor.
 	noSocketUntil atomic.Int64
+	// maxMemory of an app-server in bytes; see checkMemory.
+	maxMemory int64
 
 	mu      sync.Mutex
 	catalog catalog
 	of      program // whose catalog it is
 }
 
-func newBackend() *backend { return &backend{log: plugins.Logger().Named("codex")} }
+func newBackend() *backend {
+	return &backend{log: plugins.Logger().Named("codex"), maxMemory: maxMemory}
+}
 
 // Describe implements plugins.Backend.
 func (b *backend) Describe() plugins.Description {
@@ -203,6 +207,13 @@ func (b *backend) defaultModel() string {
 		return ""
 	}
 	return b.catalog.models[0].ID
+}
+
+// isLite says whether a model has its tools in a namespace.
+func (b *backend) isLite(model string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.catalog.lite[model]
 }
 
 // startChat starts the app-server of chat mode, in a home of its own.

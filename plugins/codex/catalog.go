@@ -27,6 +27,8 @@ var chatOverrides = map[string]any{
 type catalog struct {
 	// models are those that it shows, the default first.
 	models []plugins.Model
+	// lite are the models that have their tools in a namespace.
+	lite map[string]bool
 	// chat is the catalog for chat mode, as a file for model_catalog_json.
 	chat []byte
 }
@@ -52,8 +54,10 @@ func parseCatalog(text []byte) (catalog, error) {
 		priority float64
 	}
 	var shown []listed
+	c := catalog{lite: map[string]bool{}}
 	for _, m := range file.Models {
 		id, _ := m["slug"].(string)
+		c.lite[id], _ = m["use_responses_lite"].(bool)
 		if visibility, _ := m["visibility"].(string); id != "" && visibility == "list" {
 			title, _ := m["display_name"].(string)
 			window, _ := m["context_window"].(float64)
@@ -68,7 +72,6 @@ func parseCatalog(text []byte) (catalog, error) {
 		return catalog{}, fmt.Errorf("reading the CLI's models: there are none")
 	}
 	slices.SortStableFunc(shown, func(a, b listed) int { return cmp.Compare(a.priority, b.priority) })
-	var c catalog
 	for _, l := range shown {
 		c.models = append(c.models, l.model)
 	}

@@ -104,6 +104,9 @@ func (b *backend) continueChat(ctx context.Context, turn *plugins.Turn, out *plu
 		c.end()
 		return false, err
 	}
+	if b.isLite(c.thread.model) {
+		items = withNamespace(items)
+	}
 	r := &run{
 		client: c.instance.client, thread: c.thread, turn: turn, out: out,
 		tools: tools, live: true, socket: c.provider == providerSocket, before: c.used, used: c.used,
@@ -136,6 +139,9 @@ func (b *backend) freshChat(ctx context.Context, turn *plugins.Turn, out *plugin
 		}
 		b.chat.put(i)
 		return gone, err
+	}
+	if b.isLite(th.model) {
+		items = withNamespace(items)
 	}
 	r := &run{client: i.client, thread: th, turn: turn, out: out, tools: tools, socket: provider == providerSocket}
 	c := &conversation{instance: i, thread: th, provider: provider}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -233,6 +234,16 @@ func (f *fixture) pid() int {
 	return f.backend.chat.current.client.PID()
 }
 
+// pidOrZero is zero while none runs.
+func (f *fixture) pidOrZero() int {
+	f.backend.chat.mu.Lock()
+	defer f.backend.chat.mu.Unlock()
+	if f.backend.chat.current == nil {
+		return 0
+	}
+	return f.backend.chat.current.client.PID()
+}
+
 // kill ends a process as kill -9 does.
 func kill(t *testing.T, pid int) {
 	t.Helper()
@@ -321,17 +332,22 @@ func TestCloseLeavesNothing(t *testing.T) {
 }
 
 // children are the processes whose parent is the test.
-func children(t *testing.T) []string {
+func children(t *testing.T) []int {
 	t.Helper()
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", os.Getpid()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out []string
+	var out []int
 	for _, name := range tasks {
 		text, err := os.ReadFile(name)
-		if err == nil {
-			out = append(out, strings.Fields(string(text))...)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, field := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				out = append(out, pid)
+			}
 		}
 	}
 	return out

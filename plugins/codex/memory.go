@@ -25,7 +25,7 @@ func (b *backend) checkMemory(k *keeper, i *instance) {
 	i.refs++
 	k.wg.Go(func() {
 		defer k.put(i)
-		if size := resident(k.ctx, i); size > maxMemory {
+		if size := resident(k.ctx, i); size > b.maxMemory {
 			b.log.Info("codex app-server has grown, it is replaced", "resident", size)
 			k.retire(i)
 			if k.eager {

@@ -65,6 +65,19 @@ func newClientTools(turn *plugins.Turn) (clientTools, error) {
 	return t, nil
 }
 
+// liteNamespace is where the CLI puts the tools of some models.
+const liteNamespace = "functions"
+
+// withNamespace makes earlier calls look as the model made them.
+func withNamespace(items []object) []object {
+	for _, item := range items {
+		if item["type"] == "function_call" {
+			item["namespace"] = liteNamespace
+		}
+	}
+	return items
+}
+
 // rawItem takes an item as the model server sent it: the calls in their order and
 // with their arguments untouched.
 func (r *run) rawItem(params json.RawMessage) error {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/fakeapi"
 	"github.com/clinvk/clinvk/test/fakeapi/openai"
 )
 
@@ -63,6 +65,9 @@ func checkToolConversation(t *testing.T, f *fixture, args string) {
 		t.Fatalf("%d model calls", len(turns))
 	}
 	_, messages := openai.Conversation(turns[1])
+	if lite := f.backend.isLite(turnModel(t, turns[1])); lite != strings.Contains(string(turns[1].Body), `"namespace":"functions"`) {
+		t.Errorf("the model has its tools in a namespace: %v, the request: %s", lite, turns[1].Body)
+	}
 	var got []string
 	for _, m := range messages {
 		for _, p := range m.Parts {
@@ -81,6 +86,15 @@ func checkToolConversation(t *testing.T, f *fixture, args string) {
 	if diff := cmp.Diff(want, got[1:]); diff != "" {
 		t.Errorf("the conversation (-want +got):\n%s", diff)
 	}
+}
+
+func turnModel(t *testing.T, r *fakeapi.Request) string {
+	t.Helper()
+	var body struct{ Model string }
+	if err := json.Unmarshal(r.Body, &body); err != nil {
+		t.Fatal(err)
+	}
+	return body.Model
 }
 
 func TestClientToolsThatCannotBe(t *testing.T) {
