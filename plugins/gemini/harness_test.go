@@ -105,6 +105,9 @@ func configure(tb testing.TB, s *system, opts ...systemOption) {
 	for _, o := range opts {
 		o(r)
 	}
+	if r.Environment["CODE_ASSIST_ENDPOINT"] != "" {
+		r.Environment["CODE_ASSIST_ENDPOINT"] = s.api.URL
+	}
 	d, err := s.client.Configure(context.Background(), r)
 	if err != nil || len(d.GetDiagnostics()) > 0 {
 		tb.Fatalf("configure: %v %v", d, err)

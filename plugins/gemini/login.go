@@ -26,6 +26,7 @@ var environment = []string{
 	"GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_VERTEX_BASE_URL",
 	"GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_PROJECT_ID", "GOOGLE_CLOUD_LOCATION", "GOOGLE_APPLICATION_CREDENTIALS",
 	"GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_API_VERSION", "GEMINI_API_KEY_AUTH_MECHANISM",
+	"GOOGLE_GENAI_USE_GCA", "GOOGLE_CLOUD_ACCESS_TOKEN", "CODE_ASSIST_ENDPOINT",
 	"GEMINI_CLI_CUSTOM_HEADERS", "GEMINI_CLI_HOME", "GEMINI_MODEL",
 }
 
@@ -42,6 +43,8 @@ func (l login) exact() bool { return l.kind != loginGoogle }
 // that needs no key is told by any key.
 func findLogin(env map[string]string) login {
 	switch {
+	case env["GOOGLE_GENAI_USE_GCA"] == "true" && env["GOOGLE_CLOUD_ACCESS_TOKEN"] != "":
+		return login{loginGoogle}
 	case env["GOOGLE_GENAI_USE_VERTEXAI"] == "true":
 		return login{loginVertex}
 	case env["GEMINI_API_KEY"] != "":

@@ -12,6 +12,37 @@ import (
 	"github.com/clinvk/clinvk/test/fakeapi/gemini"
 )
 
+// TestGoogleLogin talks to the API that the CLI uses after a login with Google.
+func TestGoogleLogin(t *testing.T) {
+	s := newSystem(t, withEnv("GEMINI_API_KEY", ""), withEnv("GOOGLE_GEMINI_BASE_URL", ""),
+		withEnv("GOOGLE_GENAI_USE_GCA", "true"), withEnv("GOOGLE_CLOUD_ACCESS_TOKEN", "canary-token"), withEnv("CODE_ASSIST_ENDPOINT", "the fake's"))
+	start := chat(user("one"), assistant("two"), user("/help"))
+	start.System = "be brief"
+	r, req := s.complete(t, start)
+	system, messages := gemini.Conversation(req)
+	if r.Text != "tok0 tok1 tok2 " || system != "be brief" || len(messages) != 3 || messages[2].Text() != "/help" {
+		t.Errorf("text %q, system %q, messages %v", r.Text, system, messages)
+	}
+	if r.Completed.GetUsage().GetInputTokens() != gemini.InputTokens {
+		t.Errorf("usage = %v", r.Completed.GetUsage())
+	}
+	for script, code := range map[string]backendv1.ErrorCode{
+		"[[status=400]]":               backendv1.ErrorCode_ERROR_CODE_INVALID_REQUEST,
+		"[[status=429 retry_after=7]]": backendv1.ErrorCode_ERROR_CODE_RATE_LIMITED,
+		"[[status=500]]":               backendv1.ErrorCode_ERROR_CODE_UPSTREAM_FAILURE,
+		"[[status=503]]":               backendv1.ErrorCode_ERROR_CODE_UPSTREAM_FAILURE,
+	} {
+		begin := time.Now()
+		r := s.run(t, chat(user(script)))
+		if r.Failed.GetCode() != code || time.Since(begin) > 2*time.Second {
+			t.Errorf("%s: %v after %v", script, r.Failed, time.Since(begin))
+		}
+		if strings.Contains(script, "retry_after") && r.Failed.GetRetryAfter().AsDuration() != 7*time.Second {
+			t.Errorf("%s: retry after %v", script, r.Failed.GetRetryAfter())
+		}
+	}
+}
+
 // TestSessionFile has the conversation go through a session file, as it does with
 // a Google login.
 func TestSessionFile(t *testing.T) {

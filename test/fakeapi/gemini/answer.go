@@ -30,10 +30,12 @@ type answer struct {
 	script fakeapi.Script
 	model  string
 	stream bool
-	w      http.ResponseWriter
-	ctx    context.Context // of the request
-	sent   int             // text deltas so far
-	events int
+	// wrapped puts each chunk into an envelope.
+	wrapped bool
+	w       http.ResponseWriter
+	ctx     context.Context // of the request
+	sent    int             // text deltas so far
+	events  int
 }
 
 func (a *answer) run() outcome {
@@ -147,7 +149,11 @@ func (a *answer) chunk(parts []any, finish string) object {
 		usage["thoughtsTokenCount"] = ReasoningTokens
 		usage["candidatesTokenCount"] = output - ReasoningTokens
 	}
-	return object{"candidates": []any{candidate}, "usageMetadata": usage, "modelVersion": a.model, "responseId": "fake"}
+	chunk := object{"candidates": []any{candidate}, "usageMetadata": usage, "modelVersion": a.model, "responseId": "fake"}
+	if a.wrapped {
+		return object{"response": chunk, "traceId": "fake"}
+	}
+	return chunk
 }
 
 // event writes one server-sent event; false when the client has left.

@@ -82,12 +82,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client has left before it had said what it wants
 	}
 	entry := &fakeapi.Request{At: time.Now(), Method: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Body: body}
+	if method, ok := strings.CutPrefix(r.URL.Path, "/v1internal:"); ok {
+		s.codeAssist(w, r, entry, method)
+		return
+	}
 	model, method, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v1beta/models/"), ":")
 	switch method {
 	case "streamGenerateContent", "generateContent":
 		// The CLI streams what it shows; the other method is for its side calls.
 		entry.Turn = method == "streamGenerateContent"
-		s.generate(w, r, entry, model)
+		s.generate(w, r, entry, model, false)
 	case "countTokens":
 		s.Log.Add(entry)
 		writeJSON(w, http.StatusOK, object{"totalTokens": InputTokens})
@@ -97,7 +101,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) generate(w http.ResponseWriter, r *http.Request, entry *fakeapi.Request, model string) {
+func (s *Server) generate(w http.ResponseWriter, r *http.Request, entry *fakeapi.Request, model string, wrapped bool) {
 	s.Log.Add(entry)
 	req, err := parse(entry.Body)
 	if err != nil {
@@ -113,7 +117,7 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, entry *fakeapi
 		leave := s.Log.Enter()
 		defer leave()
 	}
-	a := &answer{server: s, script: script, model: model, stream: entry.Turn, w: w, ctx: r.Context()}
+	a := &answer{server: s, script: script, model: model, stream: entry.Turn, wrapped: wrapped, w: w, ctx: r.Context()}
 	switch a.run() {
 	case answered:
 		entry.Finished(false)
@@ -121,6 +125,33 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, entry *fakeapi
 		entry.Finished(true)
 	case cut:
 		panic(http.ErrAbortHandler) // net/http then drops the connection
+	}
+}
+
+// codeAssist answers the API that the CLI uses after a login with Google: the same
+// requests and answers in an envelope, and questions about the account.
+func (s *Server) codeAssist(w http.ResponseWriter, r *http.Request, entry *fakeapi.Request, method string) {
+	switch method {
+	case "streamGenerateContent", "generateContent":
+		var envelope struct {
+			Model   string          `json:"model"`
+			Request json.RawMessage `json:"request"`
+		}
+		if err := json.Unmarshal(entry.Body, &envelope); err != nil {
+			s.Log.Add(entry)
+			fail(w, http.StatusBadRequest, "fake API: "+err.Error(), 0)
+			return
+		}
+		entry.Body = envelope.Request
+		entry.Turn = method == "streamGenerateContent"
+		s.generate(w, r, entry, envelope.Model, true)
+	case "loadCodeAssist":
+		s.Log.Add(entry)
+		tier := object{"id": "free-tier", "name": "Free", "isDefault": true}
+		writeJSON(w, http.StatusOK, object{"currentTier": tier, "allowedTiers": []any{tier}, "cloudaicompanionProject": "fake-project"})
+	default:
+		s.Log.Add(entry)
+		writeJSON(w, http.StatusOK, object{})
 	}
 }
 
