@@ -1,0 +1,11 @@
+package runner
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/clinvk/clinvk/host/runner.serveForks"))
+}
