@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -194,7 +193,7 @@ func TestKilledCLI(t *testing.T) {
 		time.Sleep(100 * time.Millisecond) // into the middle of the answer; any moment will do
 		killed = time.Now()
 		for _, pid := range f.processes() {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			kill(t, pid)
 		}
 		r := <-done
 		if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE || !strings.Contains(r.Failed.GetMessage(), "killed") {

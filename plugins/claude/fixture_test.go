@@ -138,6 +138,18 @@ func (f *fixture) processes() []int {
 	return out
 }
 
+// kill is kill -9.
+func kill(tb testing.TB, pid int) {
+	tb.Helper()
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.Kill()
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // waitProcesses waits until that many processes run: no fewer when more are to
 // come, no more when some have to go.
 func (f *fixture) waitProcesses(n int) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -87,9 +86,7 @@ func TestLiveFallsBack(t *testing.T) {
 			kept := f.backend.live.kept
 			p := kept[len(kept)-1].p
 			f.backend.live.mu.Unlock()
-			if err := syscall.Kill(p.proc.PID(), syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
+			kill(t, p.proc.PID())
 		},
 	}
 	f := newFixture(t, newest)
