@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/clinvk/clinvk/test/fakeapi/anthropic"
+	"github.com/clinvk/clinvk/test/fakeapi/gemini"
+	"github.com/clinvk/clinvk/test/fakeapi/openai"
+	"github.com/clinvk/clinvk/test/harness"
+)
+
+// cold is a CLI as people run it for one prompt.
+type cold struct {
+	backend string
+	args    []string
+	// text occurs in the first line of output that holds text of the answer.
+	text string
+	// bars that the design is held to: new conversation, same conversation (0: none).
+	newBar, sameBar float64
+}
+
+var colds = []cold{
+	{"claude", []string{"claude", "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages", "--model", "claude-sonnet-4-5"}, `"text_delta"`, 5, 20},
+	{"codex", []string{"codex", "exec", "--json", "--skip-git-repo-check", "--ephemeral", "-"}, `"agent_message"`, 4, 0},
+	{"gemini", []string{"gemini", "-p", "hi", "-o", "stream-json", "-m", "gemini-2.5-flash"}, `"delta":true`, 10, 0},
+}
+
+// rest is the pause between measurements, in which spares are started.
+const rest = 2 * time.Second
+
+// firstToken measures the time from the request to the first piece of the answer.
+func firstToken(bin string, rounds int) error {
+	clis, err := harness.CLIs()
+	if err != nil {
+		return err
+	}
+	a, err := anthropic.NewServer()
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	o, err := openai.NewServer()
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	g, err := gemini.NewServer()
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	env := map[string]string{
+		"PATH":               clis + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"ANTHROPIC_BASE_URL": a.URL, "ANTHROPIC_API_KEY": "sk-ant-fake",
+		"OPENAI_BASE_URL": o.URL, "OPENAI_API_KEY": "sk-fake", "CODEX_API_KEY": "sk-fake",
+		"GOOGLE_GEMINI_BASE_URL": g.URL, "GEMINI_API_KEY": "fake",
+		"DISABLE_TELEMETRY": "1", "DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+		"GEMINI_CLI_TRUST_WORKSPACE": "true",
+	}
+	home, err := coldHome(o.URL)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(home)
+	server, err := harness.Start(harness.Options{Bin: bin, Env: env})
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+
+	fmt.Printf("\nFirst token, medians of %d, milliseconds\n\n", rounds)
+	fmt.Println("| backend | cold CLI | clinvk, new conversation | ratio | clinvk, same conversation | ratio |")
+	fmt.Println("|---|---|---|---|---|---|")
+	for _, c := range colds {
+		var coldTimes, newTimes, sameTimes []time.Duration
+		for i := range rounds + 1 {
+			time.Sleep(rest)
+			ct, err := c.run(clis, home, env)
+			if err != nil {
+				return fmt.Errorf("cold %s: %w", c.backend, err)
+			}
+			time.Sleep(rest)
+			history := []map[string]any{{"role": "user", "content": fmt.Sprintf("hello %d", i)}}
+			nt, text, err := ask(server.URL, c.backend, history)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.backend, err)
+			}
+			time.Sleep(rest)
+			history = append(history, map[string]any{"role": "assistant", "content": text}, map[string]any{"role": "user", "content": "and again"})
+			st, _, err := ask(server.URL, c.backend, history)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.backend, err)
+			}
+			if i > 0 { // the first round warms the file cache
+				coldTimes, newTimes, sameTimes = append(coldTimes, ct), append(newTimes, nt), append(sameTimes, st)
+			}
+		}
+		cm, nm, sm := median(coldTimes), median(newTimes), median(sameTimes)
+		fmt.Printf("| %s | %s | %s | %.1f× (bar %g×) | %s | %.1f×%s |\n", c.backend, ms(cm), ms(nm), ratio(cm, nm), c.newBar, ms(sm), ratio(cm, sm), bar(c.sameBar))
+	}
+	return nil
+}
+
+func bar(b float64) string {
+	if b == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (bar %g×)", b)
+}
+
+func ratio(a, b time.Duration) float64 { return float64(a) / float64(max(b, 1)) }
+
+// coldHome is a home in which the CLIs need no questions: what a user has after
+// the first start. Codex needs its provider in a file.
+func coldHome(openaiURL string) (string, error) {
+	home, err := os.MkdirTemp("", "clinvk-bench-home-")
+	if err != nil {
+		return "", err
+	}
+	codex := filepath.Join(home, ".codex")
+	if err := os.MkdirAll(codex, 0o700); err != nil {
+		return "", err
+	}
+	config := fmt.Sprintf("model_provider = \"fake\"\n[model_providers.fake]\nname = \"Fake\"\nbase_url = %q\nwire_api = \"responses\"\nenv_key = \"OPENAI_API_KEY\"\n[features]\nplugins = false\napps = false\n[analytics]\nenabled = false\n", openaiURL)
+	return home, os.WriteFile(filepath.Join(codex, "config.toml"), []byte(config), 0o600)
+}
+
+// run starts the CLI for one prompt and waits for the first text.
+func (c cold) run(clis, home string, env map[string]string) (time.Duration, error) {
+	cmd := exec.Command(filepath.Join(clis, c.args[0]), c.args[1:]...)
+	cmd.Env = harness.Environment(home, env)
+	cmd.Dir = home
+	if c.backend != "gemini" {
+		cmd.Stdin = strings.NewReader("hi")
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	var first time.Duration
+	lines := bufio.NewReader(stdout)
+	for {
+		line, err := lines.ReadString('\n')
+		if first == 0 && strings.Contains(line, c.text) {
+			first = time.Since(begin)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err := cmd.Wait(); err != nil || first == 0 {
+		return 0, fmt.Errorf("no text: %w\n%s", err, stderr.String())
+	}
+	return first, nil
+}
+
+// ask sends one streamed chat and returns when its first text came.
+func ask(url, model string, history []map[string]any) (first time.Duration, text string, err error) {
+	body, err := json.Marshal(map[string]any{"model": model, "stream": true, "messages": history})
+	if err != nil {
+		return 0, "", err
+	}
+	begin := time.Now()
+	resp, err := http.Post(url+"/openai/v1/chat/completions", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	for {
+		line, err := lines.ReadString('\n')
+		if data, ok := strings.CutPrefix(strings.TrimSpace(line), "data: "); ok && data != "[DONE]" {
+			var chunk struct {
+				Choices []struct {
+					Delta struct{ Content string }
+				}
+			}
+			if err := json.Unmarshal([]byte(data), &chunk); err != nil {
+				return 0, "", err
+			}
+			for _, c := range chunk.Choices {
+				if c.Delta.Content != "" && first == 0 {
+					first = time.Since(begin)
+				}
+				text += c.Delta.Content
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return 0, "", err
+		}
+	}
+	if first == 0 {
+		return 0, "", fmt.Errorf("status %s and no text", resp.Status)
+	}
+	return first, text, nil
+}

@@ -1,0 +1,58 @@
+// Command bench measures clinvk against baselines that run beside it, in one run
+// on one machine, and prints the tables of docs/benchmarks.md. Only loopback is
+// used: the real AI CLIs talk to fake model APIs. Absolute times depend on the
+// machine; the ratios are what is claimed.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/clinvk/clinvk/test/harness"
+)
+
+func main() {
+	rounds := flag.Int("rounds", 7, "measured rounds of each first-token figure")
+	only := flag.String("only", "", "measure only this: firsttoken or echo")
+	flag.Parse()
+	if err := run(*rounds, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(rounds int, only string) error {
+	bin, err := os.MkdirTemp("", "clinvk-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(bin)
+	if err := harness.Build(bin); err != nil {
+		return err
+	}
+	fmt.Printf("%s/%s, %d CPUs, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	if only == "" || only == "firsttoken" {
+		if err := firstToken(bin, rounds); err != nil {
+			return err
+		}
+	}
+	if only == "" || only == "echo" {
+		return echo(bin)
+	}
+	return nil
+}
+
+// median of some durations.
+func median(ds []time.Duration) time.Duration {
+	if len(ds) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(ds))
+	return s[len(s)/2]
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }
