@@ -23,6 +23,7 @@ const (
 func permissions(t *plugins.Turn) object {
 	p := object{}
 	switch t.Sandbox {
+	case plugins.SandboxDefault:
 	case plugins.SandboxReadOnly:
 		p["sandbox"] = "read-only"
 	case plugins.SandboxWorkspace:
@@ -31,6 +32,7 @@ func permissions(t *plugins.Turn) object {
 		p["sandbox"] = "danger-full-access"
 	}
 	switch t.Approval {
+	case plugins.ApprovalDefault:
 	case plugins.ApprovalAuto:
 		// What the CLI asks for is to leave the sandbox. Saying yes by itself would
 		// make an explicit one worth nothing, so then it does not ask.

@@ -188,7 +188,7 @@ func (b *backend) knownModels(ctx context.Context, p program) (catalog, error) {
 	if b.of == p {
 		return b.catalog, nil
 	}
-	c, err := loadCatalog(ctx, p, b.checker.env())
+	c, err := loadCatalog(ctx, p, b.checker.env(), filepath.Join(b.config.StateDir, "models.json"))
 	if err != nil {
 		return catalog{}, err
 	}
@@ -272,10 +272,7 @@ func (b *backend) run(ctx context.Context, p program, home string, args []string
 	if b.access.needsLogin() {
 		set[envOpenAIKey], set[envCodexKey] = "", ""
 	}
-	var secrets []string
-	for _, name := range []string{envOpenAIKey, envCodexKey} {
-		secrets = append(secrets, b.config.Environment[name])
-	}
+	secrets := []string{b.config.Environment[envOpenAIKey], b.config.Environment[envCodexKey]}
 	return appserver.Start(ctx, appserver.Config{
 		Process: subprocess.Config{
 			Path: p.path, Args: args, Dir: b.empty, Redact: secrets,
@@ -297,7 +294,7 @@ func (b *backend) provider() string {
 }
 
 // Close implements plugins.Closer.
-func (b *backend) Close(context.Context) error {
+func (b *backend) Close(context.Context) error { //nolint:unparam // the interface has it
 	if b.checker == nil {
 		return nil // never configured
 	}

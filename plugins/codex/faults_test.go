@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -125,7 +126,7 @@ func TestServersWithoutWebSocket(t *testing.T) {
 				if r := f.chat(t, "hi [[tokens=2]]"); r.Text != "tok0 tok1 " {
 					t.Errorf("text %q (%v)", r.Text, r.Failed)
 				}
-				if got := f.api.Log.Turns(); len(got) != 1 || got[0].Method != "POST" {
+				if got := f.api.Log.Turns(); len(got) != 1 || got[0].Method != http.MethodPost {
 					t.Errorf("%d model calls", len(got))
 				}
 				if f.backend.provider() != providerEvents {

@@ -98,10 +98,10 @@ func (c *checker) look(ctx context.Context) plugins.Health {
 // that says what to do.
 func (c *checker) ready(ctx context.Context) (program, error) {
 	h, p := c.check(ctx, false)
-	switch h.State {
-	case plugins.HealthReady:
+	if h.State == plugins.HealthReady {
 		return p, nil
-	case plugins.HealthUnauthenticated:
+	}
+	if h.State == plugins.HealthUnauthenticated {
 		return p, plugins.Errorf(plugins.CodeUnauthenticated, "%s; run: %s (or set %s)", h.Message, loginCommand, envOpenAIKey)
 	}
 	if ctx.Err() != nil {

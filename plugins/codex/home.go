@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Names of the CLI's providers in our configuration, chosen per thread.
@@ -100,22 +101,23 @@ func (h home) settings(a access, model string) []setting {
 // agentSettings are laid over the user's own configuration in agent mode: where
 // the key and endpoint come from, and what a server must not do by itself.
 func agentSettings(a access, websockets bool) []setting {
-	s := []setting{
+	always := []setting{
 		{"check_for_update_on_startup", false},
 		{"analytics.enabled", false},
 		{"thread_unload_delay_secs", 0},
 		{"features.unbounded_connection_retries", false},
 	}
 	if a.needsLogin() {
-		return s // also a provider of the user's own choice stays
+		return always // also a provider of the user's own choice stays
 	}
-	return append(s,
-		setting{"model_provider", providerSocket},
-		setting{"model_providers." + providerSocket, a.provider(websockets)},
-		setting{"model_providers." + providerEvents, a.provider(false)},
+	return slices.Concat(always, []setting{
+		{"model_provider", providerSocket},
+		{"model_providers." + providerSocket, a.provider(websockets)},
+		{"model_providers." + providerEvents, a.provider(false)},
 		// Nothing of these talks to the configured endpoint.
-		setting{"features.apps", false}, setting{"features.plugins", false},
-	)
+		{"features.apps", false},
+		{"features.plugins", false},
+	})
 }
 
 // writeFile replaces a file so that a reader sees the old or the new one.

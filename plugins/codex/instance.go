@@ -118,23 +118,11 @@ func (k *keeper) get(ctx context.Context) (*instance, error) {
 	}
 }
 
-// put gives back what get or hold returned.
+// put gives back what get returned.
 func (k *keeper) put(i *instance) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.release(i)
-}
-
-// hold takes one more reference of an instance that is held already or current;
-// false when it has ended.
-func (k *keeper) hold(i *instance) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if _, ok := k.all[i]; !ok || i.dead() {
-		return false
-	}
-	i.refs++
-	return true
 }
 
 // release drops a reference; the caller holds mu.

@@ -89,7 +89,7 @@ func isDir(path string) bool {
 
 // output runs the program for a short question.
 func (p program) output(ctx context.Context, env []string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, p.path, args...) //nolint:gosec // the CLI that the operator installed
+	cmd := exec.CommandContext(ctx, p.path, args...)
 	cmd.Env = env
 	cmd.WaitDelay = time.Second
 	var stderr strings.Builder

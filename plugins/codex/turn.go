@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
-	"strings"
 	"time"
 
 	"github.com/clinvk/clinvk/plugins"
@@ -21,6 +17,9 @@ const (
 	// silence is how long after a failed answer the CLI may say nothing: then it
 	// waits as long as the model server told it to, before it tries once more.
 	silence = 100 * time.Millisecond
+	// callTime bounds a request that the app-server does by itself. 20 MiB of
+	// history take less than a second.
+	callTime = time.Minute
 	// logTime is how long the log may lag behind stdout.
 	logTime = 200 * time.Millisecond
 )
@@ -28,10 +27,14 @@ const (
 var (
 	// errWaiting says that the CLI waits before it tries again another way.
 	errWaiting = errors.New("the CLI waits before it tries again")
+	// errSilent says that a request was not answered.
+	errSilent = errors.New("codex app-server does not answer")
 	// errStuck says that a turn could not be stopped.
 	errStuck = errors.New("codex app-server did not stop a turn")
 	// errInterrupted ends a turn that was asked to end early.
 	errInterrupted = errors.New("the turn was interrupted")
+	// errFinished ends a turn whose answer is complete as far as it goes.
+	errFinished = errors.New("the answer is complete")
 )
 
 // run is one turn in one thread. It is used by one goroutine.
@@ -105,19 +108,23 @@ func (r *run) do(ctx context.Context, items []object, start object) (err error) 
 }
 
 func (r *run) rpcFailed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return errors.Join(context.Cause(ctx), errStuck)
+	case errors.Is(err, errSilent):
+		return errors.Join(plugins.Errorf(plugins.CodeCLIFailure, "%w", err), errStuck)
 	}
 	return rpcFailure(r.client, err)
 }
 
-// grace is ctx, ended only d after ctx ends.
+// grace is ctx, ended only d after ctx ends, or by callTime.
 func grace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	limited, release := context.WithTimeoutCause(context.WithoutCancel(ctx), callTime, errSilent)
+	out, cancel := context.WithCancelCause(limited)
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(d, func() { cancel(context.Cause(ctx)) })
 	})
-	return out, func() { stop(); cancel(context.Canceled) }
+	return out, func() { stop(); cancel(context.Canceled); release() }
 }
 
 func (r *run) loop(ctx context.Context) error {
@@ -230,214 +237,8 @@ func (r *run) handle(ctx context.Context, e appserver.Event) (done bool, err err
 	return false, r.item(e)
 }
 
-// completed takes the end of the turn.
-func (r *run) completed(params json.RawMessage) (bool, error) {
-	var p struct {
-		Turn struct {
-			ID     string     `json:"id"`
-			Status string     `json:"status"`
-			Error  *turnError `json:"error"`
-		} `json:"turn"`
-	}
-	if err := json.Unmarshal(params, &p); err != nil {
-		return false, fmt.Errorf("reading the end of a turn: %w", err)
-	}
-	if p.Turn.ID != r.turnID {
-		return false, nil
-	}
-	if p.Turn.Status == "completed" {
-		return true, nil
-	}
-	over := &turnOver{status: p.Turn.Status}
-	switch {
-	case p.Turn.Error != nil:
-		over.cause = *p.Turn.Error
-	case r.failed != nil:
-		over.cause = *r.failed
-	}
-	return false, over
-}
-
-// result makes the error, or the finish, of a turn that did not complete.
-func (r *run) result(ctx context.Context, over *turnOver) error {
-	if over.status == "interrupted" && over.cause.Message == "" {
-		return plugins.Errorf(plugins.CodeCLIFailure, "the Codex CLI interrupted the turn by itself")
-	}
-	if reason, ok := incomplete(over.cause.Message); ok {
-		r.finish = reason
-		return nil
-	}
-	if r.answered == nil {
-		r.awaitLog(ctx)
-	}
-	return failure(over.cause, r.answered)
-}
-
-// awaitLog waits for the line of the log that has the head of the answer: it
-// comes by another pipe.
-func (r *run) awaitLog(ctx context.Context) {
-	timer := time.NewTimer(logTime)
-	defer timer.Stop()
-	for r.answered == nil {
-		select {
-		case <-r.inbox.Ready():
-		case <-timer.C:
-			return
-		case <-r.client.Gone():
-			return
-		case <-ctx.Done():
-			return
-		}
-		events, _ := r.inbox.Take()
-		for _, e := range events {
-			if e.Log != nil {
-				r.logged(e.Log)
-			}
-		}
-	}
-}
-
-// incomplete knows the ends that are no failures.
-func incomplete(message string) (plugins.FinishReason, bool) {
-	_, reason, ok := strings.Cut(message, "Incomplete response returned, reason: ")
-	switch {
-	case !ok:
-		return 0, false
-	case strings.HasPrefix(reason, "max_output_tokens"):
-		return plugins.FinishLength, true
-	case strings.HasPrefix(reason, "content_filter"):
-		return plugins.FinishContentFilter, true
-	}
-	return 0, false
-}
-
-// logged takes what the log told.
-func (r *run) logged(l *appserver.LogRecord) {
-	switch l.Kind {
-	case appserver.Answered:
-		r.answered = l
-	case appserver.StreamFailed:
-		if r.socket && !r.fellBack && r.failed == nil {
-			r.failed = &turnError{Message: l.Message}
-			r.wait(silence, errWaiting)
-		}
-	}
-}
-
-func (r *run) wait(d time.Duration, then error) {
-	r.waitError = then
-	r.waitFor.Reset(d)
-}
-
-// errored takes the notice of a failure: the last one, or one after which the
-// CLI tries again.
-func (r *run) errored(params json.RawMessage) error {
-	var p struct {
-		TurnID    string    `json:"turnId"`
-		Error     turnError `json:"error"`
-		WillRetry bool      `json:"willRetry"`
-	}
-	if err := json.Unmarshal(params, &p); err != nil {
-		return fmt.Errorf("reading an error of the CLI: %w", err)
-	}
-	if p.TurnID != r.turnID {
-		return nil
-	}
-	first := r.failed == nil
-	r.failed = &p.Error
-	if !p.WillRetry {
-		return nil // the end of the turn follows
-	}
-	f := failure(p.Error, r.answered)
-	// The CLI would send the answer from its beginning once more.
-	hopeless := !f.Retryable || r.out.Answered()
-	if hopeless {
-		return f
-	}
-	if first {
-		r.wait(retryTime, f)
-	}
-	return nil
-}
-
-// fallback begins the notice that the CLI gives up on WebSocket and repeats the
-// request; the reason follows.
-const fallback = "Falling back from WebSockets to HTTPS transport. "
-
-func (r *run) warned(params json.RawMessage) error {
-	var p struct {
-		Message string `json:"message"`
-	}
-	if err := json.Unmarshal(params, &p); err != nil {
-		return fmt.Errorf("reading a warning of the CLI: %w", err)
-	}
-	reason, ok := strings.CutPrefix(p.Message, fallback)
-	if !ok {
-		return nil // about the CLI's own affairs, such as a model that it does not know
-	}
-	r.waitFor.Stop()
-	r.fellBack, r.failed = true, nil
-	if finish, ok := incomplete(reason); ok {
-		r.finish = finish
-		return errFinished
-	}
-	if r.out.Answered() {
-		return failure(turnError{Message: reason}, r.answered)
-	}
-	return nil
-}
-
-// errFinished ends a turn whose answer is complete as far as it goes.
-var errFinished = errors.New("the answer is complete")
-
-// counted takes the usage, which comes after each model call.
-func (r *run) counted(params json.RawMessage) error {
-	var p struct {
-		TurnID string `json:"turnId"`
-		Usage  struct {
-			Total tokenUsage `json:"total"`
-		} `json:"tokenUsage"`
-	}
-	if err := json.Unmarshal(params, &p); err != nil {
-		return fmt.Errorf("reading the usage: %w", err)
-	}
-	used := p.Usage.Total.since(r.before)
-	if p.TurnID != r.turnID || used == (tokenUsage{}) {
-		return nil // a failed answer is counted as nothing
-	}
-	r.used = p.Usage.Total
-	r.steps++
-	if err := r.begin(); err != nil {
-		return err
-	}
-	if err := r.out.Usage(used.report()); err != nil {
-		return err
-	}
-	called := r.called
-	r.called = false
-	return r.checkSteps(called)
-}
-
-// checkSteps ends a turn that has called a tool after its last model call.
-func (r *run) checkSteps(called bool) error {
-	if called && r.turn.MaxSteps > 0 && r.steps >= r.turn.MaxSteps {
-		r.finish = plugins.FinishLength
-		return errFinished
-	}
-	return nil
-}
-
 // repeatable says that the same turn may be run once more: the model server has
 // not seen it, or its answer was refused and the CLI would only wait.
 func (r *run) repeatable(err error) bool {
 	return errors.Is(err, errWaiting) || (errors.Is(err, appserver.ErrGone) && r.turnID == "")
-}
-
-// waitedFailure is the error of a wait that is not worth it.
-func (r *run) waitedFailure() error {
-	cause := turnError{Message: http.StatusText(http.StatusBadGateway)}
-	if r.failed != nil {
-		cause = *r.failed
-	}
-	return failure(cause, r.answered)
 }

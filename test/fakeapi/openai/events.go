@@ -19,7 +19,7 @@ func (e *eventStream) event(kind string, pieces [][]byte, pause func() bool) boo
 		return false
 	}
 	for i, p := range pieces {
-		if i > 0 && !(e.flush() && pause()) {
+		if i > 0 && (!e.flush() || !pause()) {
 			return false
 		}
 		if !e.write(p) {
