@@ -147,6 +147,37 @@ func TestAgentConversation(t *testing.T) {
 	}
 }
 
+// TestAgentUser has the agent use what the user keeps for it, and chat mode not.
+func TestAgentUser(t *testing.T) {
+	home, dir := t.TempDir(), t.TempDir()
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(home, ".gemini", "GEMINI.md"), "notes of the user")
+	write(filepath.Join(home, ".gemini", "settings.json"), `{"tools":{"exclude":["list_directory"]},"general":{"maxAttempts":9}}`)
+	write(filepath.Join(dir, "GEMINI.md"), "notes of the project")
+	s := newSystem(t, withEnv("GEMINI_CLI_HOME", home))
+	_, req := s.complete(t, agent(dir, askDefault, boxDefault, user("hi")))
+	for _, want := range []string{"notes of the user", "notes of the project", `"read_file"`} {
+		if !strings.Contains(string(req.Body), want) {
+			t.Errorf("the agent does not know %s", want)
+		}
+	}
+	if strings.Contains(string(req.Body), `"name":"list_directory"`) {
+		t.Error("the agent has a tool that the user excluded")
+	}
+	_, req = s.complete(t, chat(user("hi")))
+	if strings.Contains(string(req.Body), "notes") {
+		t.Errorf("chat mode sends the user's notes: %s", req.Body)
+	}
+}
+
 func TestApproval(t *testing.T) {
 	s := common(t)
 	for _, allow := range []bool{true, false} {

@@ -98,7 +98,7 @@ func (b *backend) Configure(_ context.Context, c plugins.Config) []plugins.Diagn
 	b.cli.command = c.Command
 	b.launch = fleet.Launch{
 		Root: c.ScratchDir, Environment: c.Environment, Links: loginLinks(c.Environment),
-		UserLinks: userLinks(c.Environment), Model: b.settings.Model, Logger: plugins.Logger(),
+		UserLinks: userLinks(c.Environment), Model: b.settings.Model,
 	}
 	b.fleet = fleet.New(fleet.Config{
 		Start: b.start, Warm: min(warm, b.settings.MaxProcesses), Max: b.settings.MaxProcesses, Idle: idle,

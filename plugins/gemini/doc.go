@@ -9,4 +9,14 @@
 // conversation is written into a session file which the CLI loads, and
 // instructions come from a file. What follows from that: see system.go in
 // internal/wire.
+//
+// Each process has a private home. In agent mode the user's settings.json, as far
+// as it is plain JSON, lies below the settings that clinvk needs, and the user's
+// GEMINI.md, commands, skills, agents, policies and extensions are linked in; in
+// chat mode none of this is seen. Logins are linked in both and never opened.
+//
+// Why a turn ended, its usage and the arguments of calls come from the file that
+// the CLI records the model's responses in (--record-responses), since the protocol
+// does not tell them. How long to wait after a 429 or 503 comes from the API's
+// RetryInfo; a bare Retry-After header is not shown by the CLI.
 package main

@@ -74,7 +74,7 @@ func (b *backend) agentProfile(turn *plugins.Turn, g wire.Generation) (fleet.Pro
 	if turn.MaxSteps > 0 {
 		s = merge(s, object{"model": object{"maxSessionTurns": turn.MaxSteps}})
 	}
-	return profile(s, g, fleet.Profile{User: true})
+	return profile(s, g, fleet.Profile{User: true, Once: s["mcpServers"] != nil || b.hasExtensions()})
 }
 
 func profile(s object, g wire.Generation, p fleet.Profile) (fleet.Profile, error) {
@@ -87,6 +87,12 @@ func profile(s object, g wire.Generation, p fleet.Profile) (fleet.Profile, error
 	}
 	p.Settings = string(text)
 	return p, nil
+}
+
+// hasExtensions says that the user has extensions, which may bring MCP servers.
+func (b *backend) hasExtensions() bool {
+	entries, err := os.ReadDir(filepath.Join(userState(b.config.Environment), "extensions"))
+	return err == nil && len(entries) > 0
 }
 
 // userSettings are what the user has set for the CLI, as far as it is plain JSON.

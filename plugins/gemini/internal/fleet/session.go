@@ -26,6 +26,7 @@ type Session struct {
 // OpenBody opens a session whose requests are replaced by a body: settings are
 // those of wire.Body.
 func (w *Worker) OpenBody(ctx context.Context, settings []byte) (*Session, error) {
+	w.stderr.reset()
 	w.sessions++
 	w.sent += len(settings)
 	dir, err := w.home.session(w.sessions, settings)
@@ -53,6 +54,7 @@ func (w *Worker) OpenBody(ctx context.Context, settings []byte) (*Session, error
 // file with the instructions holds; it has no effect without Profile.SystemFile.
 // An empty dir is an empty private directory.
 func (w *Worker) OpenSeed(ctx context.Context, seed wire.Seed, system, dir string) (*Session, error) {
+	w.stderr.reset()
 	w.sessions++
 	if dir == "" {
 		dir = w.home.cwd()

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/clinvk/clinvk/plugins/gemini/internal/acp"
 	"github.com/clinvk/clinvk/plugins/gemini/internal/wire"
 	"github.com/clinvk/clinvk/plugins/subprocess"
@@ -43,8 +41,7 @@ type Launch struct {
 	// UserLinks are what the user keeps there for the agent.
 	UserLinks []string
 	// Model is used when a session chooses none.
-	Model  string
-	Logger hclog.Logger
+	Model string
 }
 
 // Profile is what a process cannot change once it runs.
@@ -55,6 +52,9 @@ type Profile struct {
 	SystemFile bool
 	// User adds Launch.UserLinks.
 	User bool
+	// Once ends the process after one turn: the CLI keeps the MCP servers of every
+	// session that it has opened.
+	Once bool
 }
 
 // Worker is one process. It has one owner at a time; Done and Exit may be called
@@ -64,6 +64,7 @@ type Worker struct {
 	home     home
 	process  *subprocess.Process
 	conn     *acp.Conn
+	stderr   tail
 	version  string
 	sessions int
 	sent     int
@@ -82,17 +83,19 @@ func (l Launch) Start(ctx context.Context, p Profile) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	process, err := subprocess.Start(ctx, l.config(p, h))
-	if err != nil {
+	w := &Worker{profile: p, home: h, used: time.Now()}
+	config := l.config(p, h)
+	config.OnStderr = w.stderr.add
+	if w.process, err = subprocess.Start(ctx, config); err != nil {
 		h.remove()
 		return nil, err
 	}
-	w := &Worker{profile: p, home: h, process: process, conn: acp.New(process), used: time.Now()}
+	w.conn = acp.New(w.process)
 	var r acp.InitializeResult
 	err = w.conn.Call(ctx, acp.MethodInitialize, acp.InitializeParams{ProtocolVersion: acp.ProtocolVersion}, &r)
 	if err != nil {
 		err = w.gone(err)
-		w.end(process.Kill)
+		w.end(w.process.Kill)
 		return nil, fmt.Errorf("starting the CLI: %w", err)
 	}
 	w.version = r.AgentInfo.Version
@@ -125,7 +128,6 @@ func (l Launch) config(p Profile, h home) subprocess.Config {
 		Env:            subprocess.Environment(maps.Clone(l.Environment), set),
 		Dir:            h.cwd(),
 		Redact:         secrets,
-		Logger:         l.Logger,
 		InterruptGrace: 500 * time.Millisecond,
 		TermGrace:      500 * time.Millisecond,
 	}
@@ -141,7 +143,9 @@ func (w *Worker) Done() <-chan struct{} { return w.process.Done() }
 func (w *Worker) PID() int { return w.process.PID() }
 
 // worn says that the process has grown enough.
-func (w *Worker) worn() bool { return w.sessions >= maxSessions || w.sent >= maxSent }
+func (w *Worker) worn() bool {
+	return w.sessions >= maxSessions || w.sent >= maxSent || w.profile.Once && w.sessions > 0
+}
 
 func (w *Worker) dead() bool {
 	select {
@@ -192,7 +196,9 @@ func (w *Worker) gone(err error) error {
 	case <-timer.C:
 		w.process.Kill()
 	}
-	return &ExitError{Exit: w.process.Exit()}
+	exit := w.process.Exit()
+	exit.StderrTail = w.stderr.String()
+	return &ExitError{Exit: exit}
 }
 
 // reports are the error reports that the CLI has written since the last turn.
