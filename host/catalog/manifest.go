@@ -52,7 +52,7 @@ func readManifest(path string, insecure bool) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // opened for reading
+	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)

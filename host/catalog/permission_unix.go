@@ -115,9 +115,13 @@ func userName(uid uint32) string {
 
 // quote makes a path safe to paste into a shell.
 func quote(path string) string {
-	if strings.ContainsFunc(path, func(r rune) bool {
-		return !(r == '/' || r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
-	}) {
+	harmless := func(r rune) rune {
+		if strings.ContainsRune("/.-_", r) || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return -1
+		}
+		return r
+	}
+	if strings.Map(harmless, path) != "" {
 		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 	}
 	return path

@@ -3,6 +3,7 @@
 package hosttest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -80,6 +81,7 @@ func misbehave(f Fault) {
 		announce("1", "1", "unix", path, "grpc", someCertificate())
 	case NoLiveness:
 		servePlainBackend(dir)
+	default: // no fault, or one of the server or its answers
 	}
 }
 
@@ -100,16 +102,20 @@ func announce(fields ...string) {
 // listen makes a socket that nobody accepts on.
 func listen(dir string) string {
 	path := filepath.Join(dir, "s")
-	_, err := net.Listen("unix", path)
-	check(err)
+	listenOn(path)
 	return path
+}
+
+func listenOn(path string) net.Listener {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", path)
+	check(err)
+	return l
 }
 
 // servePlain serves the backend without TLS and with this end of the handshake.
 func servePlain(dir, suffix string) {
 	path := filepath.Join(dir, "plain")
-	l, err := net.Listen("unix", path)
-	check(err)
+	l := listenOn(path)
 	s := grpc.NewServer()
 	backendv1.RegisterBackendServiceServer(s, &backend{script: Script{Name: "fake"}})
 	registerLiveness(s)
@@ -121,8 +127,7 @@ func servePlain(dir, suffix string) {
 // servePlainBackend serves it without grpc.health.v1.
 func servePlainBackend(dir string) {
 	path := filepath.Join(dir, "plain")
-	l, err := net.Listen("unix", path)
-	check(err)
+	l := listenOn(path)
 	s := grpc.NewServer()
 	backendv1.RegisterBackendServiceServer(s, &backend{script: Script{Name: "fake"}})
 	say("1|1|unix|" + path + "|grpc|\n")
@@ -183,7 +188,7 @@ func toFD(fd int, text string) {
 func leave(script string) string {
 	r, w, err := os.Pipe()
 	check(err)
-	cmd := exec.Command("sh", "-c", script) //nolint:gosec // a fixed script
+	cmd := exec.CommandContext(context.Background(), "sh", "-c", script)
 	cmd.Stdout = w
 	cmd.Stderr = os.NewFile(2, "stderr")
 	check(cmd.Run())
@@ -198,13 +203,13 @@ func leave(script string) string {
 func stranger(path string) {
 	self, err := os.Executable()
 	check(err)
-	cmd := exec.Command(self, argument, "{}") //nolint:gosec // ourselves
+	cmd := exec.CommandContext(context.Background(), self, argument, "{}")
 	cmd.Env = []string{strangerVariable + "=" + path}
 	_, err = cmd.StdinPipe() // ends with this process
 	check(err)
 	check(cmd.Start())
 	for range 500 {
-		if _, err := os.Stat(path); err == nil {
+		if _, err := os.Stat(path); err == nil { //nolint:gosec // a path of our own
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

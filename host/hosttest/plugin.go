@@ -109,6 +109,7 @@ func (b *backend) Describe(ctx context.Context, r *backendv1.DescribeRequest) (*
 		os.Exit(4)
 	case Unimplemented:
 		return b.UnimplementedBackendServiceServer.Describe(ctx, r)
+	default:
 	}
 	return d, nil
 }
@@ -131,6 +132,7 @@ func (b *backend) Configure(ctx context.Context, r *backendv1.ConfigureRequest) 
 		return &backendv1.ConfigureResponse{Diagnostics: []*backendv1.Diagnostic{
 			{Severity: backendv1.Severity_SEVERITY_WARNING, Path: "/size", Summary: "rather large"},
 		}}, nil
+	default:
 	}
 	return &backendv1.ConfigureResponse{}, nil
 }
@@ -144,7 +146,7 @@ func (b *backend) Health(ctx context.Context, r *backendv1.HealthRequest) (*back
 	switch {
 	case b.script.Answer == HangHealth && b.flagged():
 		<-ctx.Done()
-	case b.script.Answer == NotInstalled && !(r.GetDeep() && b.flagged()):
+	case b.script.Answer == NotInstalled && (!r.GetDeep() || !b.flagged()):
 		return &backendv1.HealthResponse{
 			State:   backendv1.HealthState_HEALTH_STATE_NOT_INSTALLED,
 			Message: "the CLI is not installed", Remedy: "npm install fake",
@@ -205,7 +207,7 @@ func finish(stream backendv1.BackendService_ExecuteServer, text string) error {
 		{Event: &backendv1.ExecuteResponse_TextDelta{TextDelta: &backendv1.TextDelta{Text: text}}},
 		{Event: &backendv1.ExecuteResponse_Completed{Completed: &backendv1.Completed{FinishReason: backendv1.FinishReason_FINISH_REASON_STOP}}},
 	} {
-		e.Sequence = uint64(i) + 2 //nolint:gosec // two events
+		e.Sequence = uint64(i) + 2
 		if err := stream.Send(e); err != nil {
 			return err
 		}

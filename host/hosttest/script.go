@@ -170,7 +170,7 @@ func RuntimeDir(t testing.TB) string {
 	t.Cleanup(func() {
 		left, err := os.ReadDir(dir)
 		if err == nil && len(left) > 0 {
-			var names []string
+			names := make([]string, 0, len(left))
 			for _, e := range left {
 				names = append(names, e.Name())
 			}

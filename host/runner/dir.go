@@ -65,7 +65,7 @@ func defaultBase() string {
 		return filepath.Join(os.TempDir(), "clinvk")
 	}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() { //nolint:gosec // the user says where it is
 			return filepath.Join(dir, "clinvk")
 		}
 	}

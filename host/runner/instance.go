@@ -24,7 +24,7 @@ var HostID = sync.OnceValue(func() string {
 	if err != nil {
 		start = 0 // such hosts are told apart by pid and boot alone
 	}
-	return fmt.Sprintf("%s-%s-%s", base36(uint64(os.Getpid())), base36(start), world()) //nolint:gosec // a pid is positive
+	return fmt.Sprintf("%s-%s-%s", base36(uint64(os.Getpid())), base36(start), world())
 })
 
 // world is a digest of what pids are relative to: boot and pid namespace.

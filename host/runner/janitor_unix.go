@@ -37,8 +37,8 @@ func newJanitor(dir string) (*janitor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the janitor: %w", err)
 	}
-	defer r.Close()                                                                      //nolint:errcheck // the child has its own
-	cmd := exec.Command("/bin/sh", "-c", janitorScript, "clinvk-janitor", HostID(), dir) //nolint:gosec,noctx // a fixed script
+	defer r.Close()
+	cmd := exec.Command("/bin/sh", "-c", janitorScript, "clinvk-janitor", HostID(), dir) //nolint:noctx // it outlives every call
 	cmd.Stdin, cmd.Dir, cmd.Env = r, "/", []string{"PATH=" + os.Getenv("PATH")}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a Ctrl-C is not for it
 	if err := cmd.Start(); err != nil {

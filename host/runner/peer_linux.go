@@ -21,7 +21,7 @@ func (p *Process) checkPeer(conn net.Conn) error {
 	var peer *unix.Ucred
 	var peerErr error
 	err = raw.Control(func(fd uintptr) {
-		peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) //nolint:gosec // a descriptor
+		peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	})
 	if err = errors.Join(err, peerErr); err != nil {
 		return fmt.Errorf("asking who listens: %w", err)

@@ -181,7 +181,7 @@ func (p *Process) spawn() (<-chan firstLine, error) {
 	if err != nil {
 		return nil, &StartError{Reason: "no pipes could be made for it", Err: err}
 	}
-	cmd := &exec.Cmd{ //nolint:gosec // running a plugin is the purpose
+	cmd := &exec.Cmd{
 		Path: p.config.Path, Args: append([]string{p.config.Path}, p.config.Args...), Dir: p.config.Dir, Env: p.environment(),
 		Stdin: pipes.inR, Stdout: pipes.outW, Stderr: pipes.errW,
 	}

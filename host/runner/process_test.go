@@ -185,7 +185,7 @@ func TestNotAProgram(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer f.Close() //nolint:errcheck // opened for reading
+				defer f.Close()
 				c.File = f
 			}
 			err := New(c).Start(t.Context())
@@ -220,7 +220,7 @@ func TestSwap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close() //nolint:errcheck // opened for reading
+			defer f.Close()
 			if err := os.WriteFile(path+".new", []byte("#!/bin/sh\necho swapped\n"), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -248,7 +248,7 @@ func TestScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // opened for reading
+	defer f.Close()
 	p := New(Config{Name: "one", Path: path, File: f, SocketDir: dir, Plain: true, Env: []string{handshake.EnvSocketDir + "=" + dir}})
 	start(t, p)
 	<-p.Done()

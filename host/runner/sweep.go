@@ -16,8 +16,8 @@ func Sweep() int {
 
 // sweepInstance kills every process of one plugin, also those that left its
 // process group (setsid, double fork): the environment is inherited by all.
-func sweepInstance(instance string) int {
-	return sweep(func(other string) bool { return other == instance })
+func sweepInstance(instance string) {
+	sweep(func(other string) bool { return other == instance })
 }
 
 func sweep(match func(instance string) bool) int {

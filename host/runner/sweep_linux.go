@@ -14,7 +14,7 @@ func sweepOnce(match func(instance string) bool) (killed []int) {
 	if err != nil {
 		return nil
 	}
-	defer proc.Close() //nolint:errcheck // opened for reading
+	defer proc.Close()
 	names, err := proc.Readdirnames(-1)
 	if err != nil {
 		return nil
@@ -53,6 +53,6 @@ func killExactly(pid int, match func(instance string) bool) bool {
 	if err != nil {
 		return false
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing can be lost
+	defer unix.Close(fd)
 	return carries(pid, match) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
 }

@@ -43,11 +43,11 @@ func (t *tree) start(cmd *exec.Cmd) error {
 }
 
 func assign(job windows.Handle, pid int) error {
-	process, err := windows.OpenProcess(windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE, false, uint32(pid)) //nolint:gosec // a pid
+	process, err := windows.OpenProcess(windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE, false, uint32(pid))
 	if err != nil {
 		return err
 	}
-	defer windows.CloseHandle(process) //nolint:errcheck // nothing can be lost
+	defer windows.CloseHandle(process)
 	return windows.AssignProcessToJobObject(job, process)
 }
 

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -15,13 +16,8 @@ type history struct {
 // crash records one and says how long to wait before the next start; ok is false
 // when there were too many.
 func (h *history) crash(now time.Time) (wait time.Duration, ok bool) {
-	kept := h.recent[:0]
-	for _, t := range h.recent {
-		if now.Sub(t) < h.timings.CrashWindow {
-			kept = append(kept, t)
-		}
-	}
-	h.recent = append(kept, now)
+	h.recent = slices.DeleteFunc(h.recent, func(t time.Time) bool { return now.Sub(t) >= h.timings.CrashWindow })
+	h.recent = append(h.recent, now)
 	h.inRow++
 	if len(h.recent) >= crashMost {
 		return 0, false

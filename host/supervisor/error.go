@@ -86,6 +86,7 @@ func failedCall(ctx context.Context, i *instance, stage string, limit time.Durat
 			e.err = errors.New("the plugin does not speak AutoMTLS")
 			e.remedy = fmt.Sprintf(`set "transport": "plain" in %s%s.json`, handshake.NamePrefix, i.name)
 		}
+	default: // the plugin's own words say it best
 	}
 	return e
 }

@@ -72,7 +72,7 @@ func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string,
 				Name: e.Name, Path: program.Path, File: program.File, Args: program.Args, Dir: program.Dir,
 				Env: cmd.Env, SocketDir: dir, Plain: plain, Logger: log,
 			})
-			return started{i.process, ctx}, nil
+			return bound{i.process, ctx}, nil
 		},
 	}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -92,18 +92,18 @@ func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string,
 	return i, nil
 }
 
-// started binds the start of a process to the supervisor's context: go-plugin
-// makes up one of its own.
-type started struct {
+// bound binds the start of a process to the supervisor's context: go-plugin makes
+// up one of its own.
+type bound struct {
 	*runner.Process
-	ctx context.Context
+	launching context.Context //nolint:containedctx // go-plugin's interface passes none through
 }
 
-func (s started) Start(ctx context.Context) error {
+func (b bound) Start(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	return s.Process.Start(ctx)
+	defer context.AfterFunc(b.launching, cancel)()
+	return b.Process.Start(ctx)
 }
 
 // start runs go-plugin's handshake. The runner keeps from it all that is known to

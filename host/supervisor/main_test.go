@@ -4,6 +4,7 @@ package supervisor_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -82,7 +83,7 @@ func turn(ctx context.Context, l *supervisor.Lease, kind, text string) (string, 
 	answer := ""
 	for {
 		e, err := stream.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return answer, nil
 		}
 		if err != nil {

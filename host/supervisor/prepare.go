@@ -139,7 +139,7 @@ func (u *unit) configuration(i *instance, d *backendv1.DescribeResponse) (*backe
 		return nil, fmt.Errorf("making the scratch directory: %w", err)
 	}
 	if s.Warm >= 0 {
-		warm := uint32(min(s.Warm, maxWarm)) //nolint:gosec // bounded
+		warm := uint32(min(s.Warm, maxWarm))
 		r.Warm = &warm
 	}
 	if len(s.Config) > 0 {

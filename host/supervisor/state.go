@@ -141,6 +141,7 @@ func (s Status) notAvailable(now time.Time) *NotAvailableError {
 		e.Reason, e.Remedy = "the server is stopping", ""
 	case StateBackoff:
 		e.RetryAfter = max(0, s.NextStart.Sub(now))
+	default: // it is being started
 	}
 	if s.LastExit != nil {
 		e.ExitStatus, e.StderrTail = s.LastExit.String(), s.LastExit.StderrTail

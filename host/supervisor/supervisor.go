@@ -211,6 +211,7 @@ func (s *Supervisor) Acquire(ctx context.Context, name string) (*Lease, error) {
 		switch status.State {
 		case StateDisabled, StateQuarantined, StateDraining, StateStopped:
 			return nil, status.notAvailable(time.Now())
+		default: // it may get ready
 		}
 		if s.ends.life.Err() != nil {
 			status.State = StateDraining

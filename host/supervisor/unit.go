@@ -42,9 +42,9 @@ type restart struct{ result chan<- error }
 
 // endings are the contexts of a stop, in the order in which they end.
 type endings struct {
-	life     context.Context // ends: no new turns
-	patience context.Context // ends: turns have had their time
-	mercy    context.Context // ends: kill
+	life     context.Context //nolint:containedctx // ends: no new turns
+	patience context.Context //nolint:containedctx // ends: turns have had their time
+	mercy    context.Context //nolint:containedctx // ends: kill
 }
 
 // run lives the plugin's life. It returns when endings.life has ended and no
