@@ -18,25 +18,27 @@ type ask struct {
 	system  string
 	history []message // the last one is the prompt
 	stream  bool
+	onDelta func()            // called with the first delta
 	think   bool              // ask for reasoning, where a dialect shows it only then
 	agent   map[string]string // mode headers/fields: workdir, approval_mode, sandbox_mode
 }
 
 // reply is an answer in neutral form.
 type reply struct {
-	status int
-	header http.Header
-	text   string
-	think  string
-	deltas []time.Time // when each text delta came
-	usage  usage
-	finish string
-	tools  []string // agent's tool events of REST: "use NAME", "result TEXT"
-	err    *wireError
-	begin  time.Time
-	first  time.Time // first delta
-	end    time.Time
-	raw    string
+	status  int
+	header  http.Header
+	text    string
+	think   string
+	deltas  []time.Time // when each text delta came
+	usage   usage
+	finish  string
+	tools   []string // agent's tool events of REST: "use NAME", "result TEXT"
+	err     *wireError
+	onDelta func()
+	begin   time.Time
+	first   time.Time // first delta
+	end     time.Time
+	raw     string
 }
 
 // wireError is an error as the dialect showed it, with a status or in the stream.
