@@ -1,0 +1,273 @@
+package openai
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/dialecttest"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// completion is what a client reads of an answer.
+type completion struct {
+	ID, Object, Model string
+	Created           int64
+	Choices           []struct {
+		Message      *chatMessage
+		Delta        *chatMessage
+		FinishReason *string `json:"finish_reason"`
+	}
+	Usage json.RawMessage
+}
+
+type chatMessage struct {
+	Role      string
+	Content   *string
+	Reasoning string `json:"reasoning_content"`
+	ToolCalls []struct {
+		Index    *int
+		ID, Type string
+		Function struct{ Name, Arguments string }
+	} `json:"tool_calls"`
+}
+
+// result is a stream or an answer, put together.
+type result struct {
+	Content, Reasoning, Finish, Usage string
+	Calls                             [][3]string // id, name, arguments
+}
+
+func readAnswer(t dialecttest.TB, body []byte) result {
+	t.Helper()
+	dialecttest.Valid(t, "ChatCompletion", body)
+	var c completion
+	if err := json.Unmarshal(body, &c); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	m := c.Choices[0].Message
+	r := result{Reasoning: m.Reasoning, Finish: *c.Choices[0].FinishReason, Usage: string(c.Usage)}
+	if m.Content != nil {
+		r.Content = *m.Content
+	} else if len(m.ToolCalls) == 0 {
+		t.Fatalf("null content without calls: %s", body)
+	}
+	for _, call := range m.ToolCalls {
+		r.Calls = append(r.Calls, [3]string{call.ID, call.Function.Name, call.Function.Arguments})
+	}
+	return r
+}
+
+// readStream reads a stream as a strict client would.
+func readStream(t dialecttest.TB, stream []byte, usage bool) (r result) {
+	t.Helper()
+	events := dialecttest.ReadSSE(t, stream)
+	if last := events[len(events)-1]; last.Data != "[DONE]" {
+		t.Fatalf("the last event is %q", last.Data)
+	}
+	var first completion
+	for i, e := range events[:len(events)-1] {
+		dialecttest.Valid(t, "ChatCompletionChunk", []byte(e.Data))
+		var c completion
+		if err := json.Unmarshal([]byte(e.Data), &c); err != nil || e.Name != "" {
+			t.Fatalf("%v: %+v", err, e)
+		}
+		if i == 0 {
+			first = c
+			if d := c.Choices[0].Delta; d.Role != "assistant" || *d.Content != "" {
+				t.Fatalf("the first chunk has no role: %s", e.Data)
+			}
+		}
+		if c.ID != first.ID || c.Created != first.Created || c.Model != first.Model {
+			t.Fatalf("chunks of different answers: %s", e.Data)
+		}
+		if !usage && (len(c.Choices) == 0 || c.Usage != nil) {
+			t.Fatalf("a chunk that was not asked for: %s", e.Data)
+		}
+		if len(c.Choices) == 0 {
+			if i != len(events)-2 || r.Finish == "" {
+				t.Fatalf("usage before the end: %s", e.Data)
+			}
+			r.Usage = string(c.Usage)
+			continue
+		}
+		if usage && string(c.Usage) != "null" {
+			t.Fatalf("no usage: null: %s", e.Data)
+		}
+		r.add(t, *c.Choices[0].Delta, e.Data)
+		if f := c.Choices[0].FinishReason; f != nil {
+			if r.Finish != "" {
+				t.Fatalf("a second finish_reason: %s", e.Data)
+			}
+			r.Finish = *f
+		}
+	}
+	return r
+}
+
+func (r *result) add(t dialecttest.TB, d chatMessage, data string) {
+	t.Helper()
+	if r.Finish != "" {
+		t.Fatalf("content after the finish_reason: %s", data)
+	}
+	r.Reasoning += d.Reasoning
+	if d.Content != nil {
+		r.Content += *d.Content
+	}
+	for _, call := range d.ToolCalls {
+		switch i := *call.Index; {
+		case call.ID != "":
+			if i != len(r.Calls) || call.Function.Arguments != "" || call.Type != "function" {
+				t.Fatalf("not the beginning of a call: %s", data)
+			}
+			r.Calls = append(r.Calls, [3]string{call.ID, call.Function.Name, ""})
+		case i >= len(r.Calls) || call.Function.Name != "":
+			t.Fatalf("not a piece of a call: %s", data)
+		default:
+			r.Calls[i][2] += call.Function.Arguments
+		}
+	}
+}
+
+func collect(t dialecttest.TB, events []engine.Event) *engine.Answer {
+	t.Helper()
+	a, err := engine.Collect(engine.Replay("turn_1", "echo", "m", dialecttest.Source(events, nil)))
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return a
+}
+
+var testHeader = header{id: "chatcmpl-1", model: "m", created: 1700000000}
+
+func TestStreamEqualsAnswer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := dialecttest.Events(t)
+		want := readAnswer(t, appendAnswer(nil, testHeader, collect(t, events)))
+		got := readStream(t, dialecttest.Encode(newStream(testHeader, true), events, nil), true)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("the stream differs from the answer (-answer +stream):\n%s", diff)
+		}
+		want.Usage = ""
+		if diff := cmp.Diff(want, readStream(t, dialecttest.Encode(newStream(testHeader, false), events, nil), false)); diff != "" {
+			t.Fatalf("without usage the stream differs:\n%s", diff)
+		}
+		calls, text := 0, ""
+		for _, ev := range events {
+			switch v := ev.(type) {
+			case *engine.ToolCallDone:
+				if v.Client {
+					calls++
+				}
+			case *engine.TextDelta:
+				text += v.Text
+			}
+		}
+		if calls != len(got.Calls) || text != got.Content {
+			t.Fatalf("%d calls and %q went in, %d and %q came out", calls, text, len(got.Calls), got.Content)
+		}
+	})
+}
+
+// sample is a turn with a bit of everything.
+var sample = []engine.Event{
+	&engine.Started{Model: "real"},
+	&engine.ReasoningDelta{Block: 0, Text: "hm"},
+	&engine.ReasoningDelta{Block: 0, Signature: []byte("sig")},
+	&engine.TextDelta{Block: 1, Text: "Hel"},
+	&engine.UsageEvent{Usage: engine.Usage{InputTokens: ptr(int64(5))}},
+	&engine.Notice{Message: "not part of it"},
+	&engine.TextDelta{Block: 1, Text: "lo \"w\"\n\u2028😀"},
+	&engine.ToolCallStarted{Block: 2, ID: "own", Name: "shell"},
+	&engine.ToolCallDelta{ID: "own", Arguments: "{}"},
+	&engine.ToolCallDone{ToolCall: engine.ToolCall{ID: "own", Name: "shell", Arguments: "{}"}},
+	&engine.ToolResultEvent{ToolResult: engine.ToolResult{CallID: "own"}},
+	&engine.ToolCallStarted{Block: 3, ID: "call_1", Name: "add", Client: true},
+	&engine.ToolCallDelta{ID: "call_1", Arguments: `{"a":`, Client: true},
+	&engine.ToolCallDelta{ID: "call_1", Arguments: `1}`, Client: true},
+	&engine.ToolCallDone{ToolCall: engine.ToolCall{ID: "call_1", Name: "add", Arguments: `{"a":1}`}, Client: true},
+	&engine.ToolCallStarted{Block: 4, ID: "call_2", Name: "now", Client: true},
+	&engine.ToolCallDone{ToolCall: engine.ToolCall{ID: "call_2", Name: "now"}, Client: true},
+	&engine.Completed{Reason: engine.FinishToolCalls, Usage: engine.Usage{
+		InputTokens: ptr(int64(10)), OutputTokens: ptr(int64(20)), CacheReadTokens: ptr(int64(4)),
+		CacheWriteTokens: ptr(int64(2)), ReasoningTokens: ptr(int64(3)),
+	}},
+}
+
+func TestGolden(t *testing.T) {
+	failed := append([]engine.Event(nil), sample[:4]...)
+	for name, got := range map[string][]byte{
+		"answer.json":      appendAnswer(nil, testHeader, collect(t, sample)),
+		"empty.json":       appendAnswer(nil, testHeader, &engine.Answer{Completed: engine.Completed{Reason: engine.FinishLength}}),
+		"stream.txt":       dialecttest.Encode(newStream(testHeader, false), sample, nil),
+		"stream-usage.txt": dialecttest.Encode(newStream(testHeader, true), sample, nil),
+		"stream-failed.txt": dialecttest.Encode(newStream(testHeader, false), failed, &engine.Error{Code: engine.CodeCLIFailure, Message: "it broke"}),
+		"heartbeat.txt":     newStream(testHeader, false).Heartbeat(nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join("testdata", name)
+			if *update {
+				if err := os.WriteFile(path, got, 0o644); err != nil { //nolint:gosec // not a secret
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path) //nolint:gosec // of this test
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFailedStream(t *testing.T) {
+	b := dialecttest.Encode(newStream(testHeader, true), sample[:4], &engine.Error{Code: engine.CodeOverloaded, Message: "busy"})
+	events := dialecttest.ReadSSE(t, b)
+	last := events[len(events)-1].Data
+	dialecttest.Valid(t, "OpenAIError", []byte(last))
+	if strings.Contains(string(b), `"finish_reason":"`) || strings.Contains(string(b), "[DONE]") {
+		t.Errorf("a failed stream claims an end: %s", b)
+	}
+}
+
+func TestFinishReason(t *testing.T) {
+	for _, tt := range []struct {
+		reason engine.FinishReason
+		calls  int
+		want   string
+	}{
+		{engine.FinishStop, 0, "stop"},
+		{engine.FinishStop, 1, "tool_calls"},
+		{engine.FinishToolCalls, 2, "tool_calls"},
+		{engine.FinishToolCalls, 0, "stop"},
+		{engine.FinishStopSequence, 0, "stop"},
+		{engine.FinishLength, 1, "length"},
+		{engine.FinishContentFilter, 0, "content_filter"},
+		{engine.FinishInterrupted, 0, "length"},
+	} {
+		if got := finishReason(tt.reason, tt.calls); got != tt.want {
+			t.Errorf("reason %d with %d calls: got %s, want %s", tt.reason, tt.calls, got, tt.want)
+		}
+	}
+}
+
+func BenchmarkStream(b *testing.B) {
+	s := newStream(testHeader, true)
+	ev := &engine.TextDelta{Text: "a usual token \"or\" two\n"}
+	buf := make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = s.Event(buf[:0], ev)
+	}
+	b.SetBytes(int64(len(buf)))
+}
