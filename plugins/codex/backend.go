@@ -22,7 +22,7 @@ const (
 	// defaultWarm threads of the default model are kept ready: a burst of that
 	// many gets its first token as from a running conversation. Each costs about
 	// 1 MB and one connection.
-	defaultWarm = 4
+	defaultWarm = 8
 	// maxConcurrent turns: 128 at once were seen to work, at about 1 MB each.
 	maxConcurrent = 64
 	// maxBlob bounds one image, in bytes.
