@@ -2,10 +2,12 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"time"
 
@@ -48,13 +50,14 @@ func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string,
 	e = e.Reload()
 	program, err := e.Open()
 	if err != nil {
-		if err := os.RemoveAll(dir); err != nil {
-			log.Warn("removing the directory of a process", "error", err)
-		}
 		return nil, refused(err)
 	}
 	defer program.Close()
 	plain := e.Transport() == catalog.TransportPlain
+	if plain && runtime.GOOS == "windows" {
+		// There the plugin listens on a port that every local user can connect to.
+		return nil, refused(errors.New("the plain transport needs Unix sockets with a private directory"))
+	}
 	i := &instance{name: e.Name, generation: generation, log: log, dir: dir, sha256: program.SHA256, idle: make(chan struct{}), lost: make(chan struct{})}
 	i.lose = sync.OnceFunc(func() { close(i.lost) })
 	config := &plugin.ClientConfig{

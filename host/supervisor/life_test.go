@@ -359,3 +359,28 @@ func TestBadSetup(t *testing.T) {
 		})
 	}
 }
+
+func TestStatuses(t *testing.T) {
+	s := run(t, nil, hosttest.Entry(t, hosttest.Script{Name: "zwei"}), hosttest.Entry(t, hosttest.Script{Name: "eins"}))
+	names := s.Names()
+	if len(names) != 2 || names[0] != "eins" || names[1] != "zwei" {
+		t.Fatalf("names: %v", names)
+	}
+	names[0] = "changed"
+	for i, st := range s.Statuses() {
+		if st.Name != s.Names()[i] || st.State != supervisor.StateReady || st.Describe.GetName() != st.Name {
+			t.Errorf("status: %+v", st)
+		}
+	}
+	if _, ok := s.Status("drei"); ok {
+		t.Error("a status of nothing")
+	}
+}
+
+// TestSlowModels shows that a backend serves before it has told its models.
+func TestSlowModels(t *testing.T) {
+	s := run(t, func(c *supervisor.Config) { c.Timings.Models = 50 * time.Millisecond }, hosttest.Entry(t, hosttest.Script{Answer: hosttest.HangModels}))
+	if st := status(t, s); st.State != supervisor.StateReady || st.Models != nil {
+		t.Fatalf("status: %+v", st)
+	}
+}

@@ -85,6 +85,8 @@ func (p *poller) ask(ctx context.Context) {
 	if health == nil || health.GetState() == p.lastHealth {
 		return
 	}
+	p.unit.log.Info("backend health", "before", p.lastHealth.String(), "now", health.GetState().String(),
+		"message", health.GetMessage(), "remedy", health.GetRemedy())
 	p.lastHealth = health.GetState()
 	select {
 	case p.wakeModels <- struct{}{}:

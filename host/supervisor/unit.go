@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,6 +134,9 @@ func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
 	defer cancel()
 	i, err := launch(launching, u.entry, generation, dir, u.log)
 	if err != nil {
+		if err := os.RemoveAll(dir); err != nil {
+			u.log.Warn("removing the directory of a process", "error", err)
+		}
 		return nil, nil, err
 	}
 	p, err := u.prepare(ctx, i)
