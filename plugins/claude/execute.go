@@ -84,11 +84,11 @@ func (b *backend) acquire(ctx context.Context, turn *plugins.Turn) (*process, er
 // answer runs a turn in its process, which it then keeps or ends.
 func (b *backend) answer(ctx context.Context, a *answer) error {
 	// A write to a process that does not read is freed by its end.
-	unhook := context.AfterFunc(ctx, func() { a.p.proc.Kill() })
+	unhook := context.AfterFunc(ctx, a.p.abort)
 	err := a.run(ctx)
 	unhook()
 	if ctx.Err() != nil {
-		a.p.kill()
+		a.p.abort()
 		return context.Cause(ctx)
 	}
 	if errors.Is(err, errGone) && a.interrupted.Load() {
@@ -96,12 +96,12 @@ func (b *backend) answer(ctx context.Context, a *answer) error {
 	}
 	if err != nil {
 		err = a.p.failure(err)
-		a.p.kill()
+		b.wg.Go(a.p.abort)
 		return b.noted(err)
 	}
 	switch {
 	case !a.clean:
-		b.wg.Go(a.p.kill) // it goes on with what nobody wants
+		b.wg.Go(a.p.abort) // it goes on with what nobody wants
 	case a.turn.Live != nil && a.turn.Mode == plugins.ModeChat:
 		a.finish.LiveToken = b.live.keep(a.p, len(a.turn.Messages)+1)
 	default:

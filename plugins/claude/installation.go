@@ -99,7 +99,7 @@ func (i *installation) missing(err error) error {
 func (i *installation) run(ctx context.Context, path string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // the configured CLI with our own arguments
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = i.environ
 	cmd.WaitDelay = time.Second
 	return cmd.Output()

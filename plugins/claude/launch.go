@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -16,8 +15,8 @@ import (
 
 // Variables that are looked at here; what the operator grants reaches the CLI anyway.
 const (
-	envAPIKey    = "ANTHROPIC_API_KEY"
-	envAuthToken = "ANTHROPIC_AUTH_TOKEN"
+	envAPIKey    = "ANTHROPIC_API_KEY"    //nolint:gosec // a name, no secret
+	envAuthToken = "ANTHROPIC_AUTH_TOKEN" //nolint:gosec // a name, no secret
 	envConfigDir = "CLAUDE_CONFIG_DIR"
 	envThinking  = "CLAUDE_CODE_DISABLE_THINKING"
 	envExtraBody = "CLAUDE_CODE_EXTRA_BODY"
@@ -73,7 +72,7 @@ func (b *backend) keyed() bool {
 // chatLaunch starts a process that is nothing but the model: no tools, no
 // settings, hooks, servers or memory files of the user, nothing kept.
 //
-// With a key in the environment the configuration directory is private and the
+// With a key in the environment the configuration directory is the process's own and the
 // CLI runs in its bare mode, in which it adds nothing to a conversation (2.1.197:
 // a reminder of the date, for which it has no switch). With the user's login
 // neither is possible: bare mode ignores logins, and the login is in the user's
@@ -99,17 +98,10 @@ func (b *backend) chatLaunch() launch {
 	if b.keyed() {
 		l.args = append(l.args, "--bare")
 		if b.config.Environment[envConfigDir] == "" {
-			l.env[envConfigDir] = filepath.Join(b.stateDir(), "config")
+			l.ownConfig = true
 		}
 	}
 	return l
-}
-
-func (b *backend) stateDir() string {
-	if b.config.StateDir != "" {
-		return b.config.StateDir
-	}
-	return b.root
 }
 
 // agentLaunch starts a process with the CLI's own tools and the user's own
@@ -131,7 +123,7 @@ func (b *backend) agentLaunch(turn *plugins.Turn) (launch, error) {
 	if turn.MaxSteps > 0 {
 		l.args = append(l.args, "--max-turns", strconv.Itoa(turn.MaxSteps))
 	}
-	switch turn.Sandbox {
+	switch turn.Sandbox { //nolint:exhaustive // the others set nothing
 	case plugins.SandboxReadOnly:
 		l.args = append(l.args, "--tools=Read,Grep,Glob")
 	case plugins.SandboxWorkspace:

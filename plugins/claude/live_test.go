@@ -26,7 +26,7 @@ func (c *talk) say(texts ...string) *backendtest.Result {
 		c.messages = append(c.messages, user(text))
 	}
 	start := chat(c.messages...)
-	start.Live = &backendv1.Live{Token: c.token, MessagesHeld: uint32(c.held)} //nolint:gosec // small
+	start.Live = &backendv1.Live{Token: c.token, MessagesHeld: uint32(c.held)}
 	r := c.f.complete(start)
 	c.messages = append(c.messages, assistant(r.Text))
 	c.token, c.held = r.Completed.GetLiveToken(), len(c.messages)

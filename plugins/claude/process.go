@@ -22,6 +22,9 @@ const (
 	// stopGrace is how long a process may take to leave after each step: it needs
 	// 30 to 200 ms, and Close has less than two seconds for all of them.
 	stopGrace = 400 * time.Millisecond
+	// abortGrace is the same for a process that is not wanted any more: its
+	// connection has to be closed well within a second.
+	abortGrace = 300 * time.Millisecond
 	// startTimeout bounds the start, which takes 0.3 to 1 s on a quiet machine.
 	startTimeout = 30 * time.Second
 )
@@ -51,6 +54,8 @@ type launch struct {
 	args []string
 	env  map[string]string // on top of what every process gets
 	dir  string            // working directory; empty: a private one
+	// ownConfig keeps the user's configuration and logins out.
+	ownConfig bool
 }
 
 // start runs the CLI. It does not wait until it is ready: what is written to it
@@ -76,6 +81,9 @@ func (b *backend) start(ctx context.Context, l launch) (*process, error) {
 	}
 	env := commonEnvironment()
 	env["CLAUDE_CODE_TMPDIR"] = tmp
+	if l.ownConfig {
+		env[envConfigDir] = filepath.Join(p.dir, "c")
+	}
 	for k, v := range l.env {
 		env[k] = v
 	}
@@ -104,7 +112,7 @@ func (b *backend) startSpare(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	if _, err := p.ask(ctx, wire.Plain("mcp_status")); err != nil {
-		p.kill()
+		p.abort()
 		return nil, p.failure(fmt.Errorf("starting the CLI: %w", err))
 	}
 	return p, nil
@@ -239,9 +247,19 @@ func (p *process) failure(err error) error {
 	return e
 }
 
-// kill ends the process and its descendants at once.
-func (p *process) kill() {
+// abort ends the process in the middle of what it does. Terminated it leaves
+// within 0.2 s; killed at once it would leave locks behind in the user's
+// configuration, for which others wait until they are ten seconds old. It may be
+// called more than once.
+func (p *process) abort() {
 	p.once.Do(func() { close(p.quit) })
+	_ = p.proc.Terminate() // one that is gone needs nothing
+	timer := time.NewTimer(abortGrace)
+	defer timer.Stop()
+	select {
+	case <-p.proc.Done():
+	case <-timer.C:
+	}
 	p.proc.Kill()
 	p.cleanUp()
 }

@@ -65,7 +65,7 @@ func (t trouble) err() *plugins.Error {
 	if e.Code == plugins.CodeUnauthenticated && t.status == 0 {
 		e.Message = notLoggedIn
 	}
-	switch e.Code {
+	switch e.Code { //nolint:exhaustive // the others carry nothing more
 	case plugins.CodeRateLimited, plugins.CodeQuotaExhausted, plugins.CodeOverloaded, plugins.CodeUpstreamFailure:
 		e.RetryAfter = t.log.RetryAfter(time.Now())
 		if e.RetryAfter == 0 && t.delay > quickRetry {

@@ -198,6 +198,7 @@ func toolsOf(tools []plugins.Tool) []any {
 
 func toolChoice(c plugins.ToolChoice) any {
 	switch c.Kind {
+	case plugins.ToolChoiceAuto:
 	case plugins.ToolChoiceRequired:
 		return map[string]any{"type": "any"}
 	case plugins.ToolChoiceNone:
