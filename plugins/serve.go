@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -88,6 +89,7 @@ func Serve(b Backend, opts ...Option) {
 			return grpc.NewServer(append(base,
 				grpc.MaxRecvMsgSize(handshake.MaxToPlugin),
 				grpc.MaxSendMsgSize(handshake.MaxFromPlugin),
+				grpc.NumStreamWorkers(uint32(runtime.NumCPU())), //nolint:gosec // a number of CPUs
 			)...)
 		},
 	})

@@ -35,6 +35,7 @@ type Stream struct {
 	kind     blockKind
 	partial  []byte // an incomplete code point at the end of the last delta
 	usage    *backendv1.Usage
+	unsent   bool // usage is newer than what was sent
 	finish   Finish
 	sent     bool // something of the answer was sent
 
@@ -73,7 +74,24 @@ func (s *Stream) emit(r *backendv1.ExecuteResponse) error {
 			}
 		}
 	}
+	if err := s.flushUsage(r); err != nil {
+		return err
+	}
 	return s.number(r)
+}
+
+// flushUsage sends a usage that was held back; the terminal event carries it too,
+// so before that one it need not be sent.
+func (s *Stream) flushUsage(next *backendv1.ExecuteResponse) error {
+	if !s.unsent {
+		return nil
+	}
+	s.unsent = false
+	switch next.Event.(type) {
+	case *backendv1.ExecuteResponse_Completed, *backendv1.ExecuteResponse_Failed:
+		return nil
+	}
+	return s.number(&backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_Usage{Usage: s.usage}})
 }
 
 func (s *Stream) number(r *backendv1.ExecuteResponse) error {
@@ -262,13 +280,16 @@ func (s *Stream) ToolResult(result ToolResult) error {
 	}})
 }
 
-// Usage is cumulative for the turn; the last one is the turn's usage.
+// Usage is cumulative for the turn; the last one is the turn's usage. It is sent
+// with the next event.
 func (s *Stream) Usage(u Usage) error {
-	p := usageToProto(u)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.usage = p
-	return s.emit(&backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_Usage{Usage: p}})
+	if s.over {
+		return ErrTurnOver
+	}
+	s.usage, s.unsent = usageToProto(u), true
+	return nil
 }
 
 // Notice is a line for people; it is not part of the answer.
