@@ -75,6 +75,30 @@ func TestUpstreamErrors(t *testing.T) {
 	}
 }
 
+func TestOneQuickRetry(t *testing.T) {
+	for _, transport := range transports {
+		f := start(t, withSettings(transport.settings))
+		f.warmUp(t)
+		for _, mode := range []backendv1.Mode{backendv1.Mode_MODE_CHAT, backendv1.Mode_MODE_AGENT} {
+			t.Run(transport.name+" "+mode.String(), func(t *testing.T) {
+				f.api.Log.Reset()
+				r := f.run(t, &backendv1.Start{Mode: mode, Messages: []*backendv1.Message{user(mode.String() + " [[status=503 fails=1]]")}})
+				if r.Text != "tok0 tok1 tok2 " || len(f.api.Log.Turns()) != 2 {
+					t.Errorf("text %q after %d requests (%v)", r.Text, len(f.api.Log.Turns()), r.Failed)
+				}
+				if n := r.Completed.GetUsage().GetInputTokens(); n != openai.InputTokens {
+					t.Errorf("input tokens = %d", n)
+				}
+				f.api.Log.Reset()
+				r = f.run(t, &backendv1.Start{Mode: mode, Messages: []*backendv1.Message{user(mode.String() + " [[status=500]]")}})
+				if n := len(f.api.Log.Turns()); n != 2 || r.Failed == nil {
+					t.Errorf("%d requests before the failure", n)
+				}
+			})
+		}
+	}
+}
+
 func TestUnknownModelIsNotFound(t *testing.T) {
 	f := start(t)
 	f.api.SetModels("gpt-5.5")

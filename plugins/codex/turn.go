@@ -44,7 +44,8 @@ type run struct {
 	turn   *plugins.Turn
 	out    *plugins.Stream
 	live   bool // the thread has had turns before
-	socket bool // the thread talks over WebSocket
+	socket bool // the thread may talk over WebSocket
+	first  bool // of the runs of this turn
 
 	inbox     *appserver.Inbox
 	turnID    string
@@ -238,7 +239,14 @@ func (r *run) handle(ctx context.Context, e appserver.Event) (done bool, err err
 }
 
 // repeatable says that the same turn may be run once more: the model server has
-// not seen it, or its answer was refused and the CLI would only wait.
+// not seen it, its answer was refused and the CLI would only wait, or it failed
+// for the first time and told nothing about waiting. The CLI makes such a second
+// request by itself when it falls back from WebSocket.
 func (r *run) repeatable(err error) bool {
-	return errors.Is(err, errWaiting) || (errors.Is(err, appserver.ErrGone) && r.turnID == "")
+	if errors.Is(err, errWaiting) || (errors.Is(err, appserver.ErrGone) && r.turnID == "") {
+		return true
+	}
+	e, ok := errors.AsType[*plugins.Error](err)
+	return ok && e.Code == plugins.CodeUpstreamFailure && e.UpstreamStatus != 0 && e.RetryAfter == 0 &&
+		r.first && !r.fellBack && !r.out.Answered()
 }
