@@ -20,6 +20,9 @@ func TestPlain(t *testing.T) {
 	if r.Text != script.Answer() {
 		t.Errorf("text = %q", r.Text)
 	}
+	if r.Started.GetModel() != defaultModel || r.Started.GetLive() {
+		t.Errorf("started = %v", r.Started)
+	}
 	if r.TextDeltas < 15 {
 		t.Errorf("%d deltas", r.TextDeltas)
 	}

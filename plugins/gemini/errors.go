@@ -138,10 +138,8 @@ func cliError(err error) *plugins.Error {
 	var exit *fleet.ExitError
 	if errors.As(err, &exit) {
 		out.StderrTail = exit.Exit.StderrTail
-		if exit.Exit.Signal == "" {
-			code := exit.Exit.Code
-			out.ExitCode = &code
-		}
+		code := exit.Exit.Code
+		out.ExitCode = &code
 	}
 	return out
 }

@@ -43,7 +43,7 @@ func TestKilled(t *testing.T) {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
 		})
-		if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE || !strings.Contains(r.Failed.GetMessage(), "killed") {
+		if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE || !strings.Contains(r.Failed.GetMessage(), "killed") || r.Failed.GetExitCode() != -1 {
 			t.Errorf("failed = %v, %v", r.Failed, r.Err)
 		}
 		if took := time.Since(at); took > time.Second {

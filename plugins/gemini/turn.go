@@ -113,6 +113,11 @@ func (t *turnRun) handle(ctx context.Context, m acp.Message) error {
 	if err != nil {
 		return &plugins.Error{Code: plugins.CodeCLIFailure, Message: err.Error(), Err: err}
 	}
+	if u.Kind != acp.UpdateCommands {
+		if err := t.out.Started(t.model, false); err != nil {
+			return err
+		}
+	}
 	switch u.Kind {
 	case acp.UpdateText:
 		if err := t.tools.settle(true); err != nil {
