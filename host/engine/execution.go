@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -32,7 +33,9 @@ type Execution struct {
 	leave  func()
 	keys   []prefixKey
 
-	begin, admitted, opened, first time.Time
+	begin, admitted time.Time
+	// opened and first are nanoseconds since begin; 0: not yet.
+	opened, first atomic.Int64
 
 	cancel  context.CancelCauseFunc
 	ctx     context.Context //nolint:containedctx // the life of the call
@@ -51,7 +54,7 @@ type Execution struct {
 // who consume executions. source returns io.EOF after *Completed.
 func Replay(id, backend, model string, source func() (Event, error)) *Execution {
 	now := time.Now()
-	return &Execution{ID: id, Backend: backend, Model: model, source: source, begin: now, admitted: now, opened: now}
+	return &Execution{ID: id, Backend: backend, Model: model, source: source, begin: now, admitted: now}
 }
 
 // grace is how much later than the turn's limit the call is given up, so that the
@@ -93,7 +96,7 @@ func (x *Execution) open(parent context.Context) error {
 		x.stream = stream
 		err = stream.Send(&backendv1.ExecuteRequest{Input: &backendv1.ExecuteRequest_Start{Start: start}})
 	}
-	x.opened = time.Now()
+	x.opened.Store(int64(time.Since(x.begin)))
 	if err != nil && (stream == nil || !errors.Is(err, io.EOF)) { // with EOF Recv tells what is wrong
 		return x.broken(err)
 	}
@@ -139,12 +142,12 @@ func (x *Execution) Next() (Event, error) {
 
 // mark notes when the first part of the answer came.
 func (x *Execution) mark(ev Event) {
-	if !x.first.IsZero() {
+	if x.first.Load() != 0 {
 		return
 	}
 	switch ev.(type) {
 	case *TextDelta, *ReasoningDelta, *ToolCallStarted:
-		x.first = time.Now()
+		x.first.Store(int64(time.Since(x.begin)))
 	}
 }
 
@@ -299,12 +302,9 @@ type Timing struct {
 
 // Timing tells how long the steps took.
 func (x *Execution) Timing() Timing {
-	t := Timing{Queue: x.admitted.Sub(x.begin), Total: time.Since(x.begin)}
-	if !x.opened.IsZero() {
-		t.Backend = x.opened.Sub(x.admitted)
-	}
-	if !x.first.IsZero() {
-		t.FirstToken = x.first.Sub(x.begin)
+	t := Timing{Queue: x.admitted.Sub(x.begin), Total: time.Since(x.begin), FirstToken: time.Duration(x.first.Load())}
+	if opened := time.Duration(x.opened.Load()); opened > 0 {
+		t.Backend = opened - t.Queue
 	}
 	return t
 }

@@ -142,7 +142,7 @@ func (s *Server) hint(path string) string {
 	var best string
 	for _, route := range s.routes {
 		last := route.Pattern[strings.LastIndexByte(route.Pattern, '/'):]
-		if strings.HasSuffix(path, last) && (best == "" || len(route.Pattern) < len(best)) && s.dialectOf(path) == s.dialectOf(route.Pattern) {
+		if strings.HasSuffix(path, last) && (best == "" || len(route.Pattern) < len(best)) && s.dialectOf(path).Name() == s.dialectOf(route.Pattern).Name() {
 			best = route.Pattern
 		}
 	}
