@@ -102,7 +102,7 @@ func (b *backend) Describe(ctx context.Context, r *backendv1.DescribeRequest) (*
 	d := &backendv1.DescribeResponse{Name: b.script.Name, Version: "1.2.3", Environment: b.script.Environment}
 	switch b.script.Answer {
 	case HangDescribe:
-		<-ctx.Done()
+		select {} // not even the end of the call ends it
 	case HugeDescribe:
 		d.ConfigSchema = make([]byte, huge)
 	case ExitDescribe:
@@ -114,7 +114,7 @@ func (b *backend) Describe(ctx context.Context, r *backendv1.DescribeRequest) (*
 	return d, nil
 }
 
-func (b *backend) Configure(ctx context.Context, r *backendv1.ConfigureRequest) (*backendv1.ConfigureResponse, error) {
+func (b *backend) Configure(_ context.Context, r *backendv1.ConfigureRequest) (*backendv1.ConfigureResponse, error) {
 	b.environment = r.GetEnvironment()
 	for _, dir := range []string{r.GetStateDir(), r.GetScratchDir()} {
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
@@ -123,7 +123,7 @@ func (b *backend) Configure(ctx context.Context, r *backendv1.ConfigureRequest) 
 	}
 	switch b.script.Answer {
 	case HangConfigure:
-		<-ctx.Done()
+		select {} // not even the end of the call ends it
 	case FailConfigure:
 		return &backendv1.ConfigureResponse{Diagnostics: []*backendv1.Diagnostic{
 			{Severity: backendv1.Severity_SEVERITY_ERROR, Path: "/colour", Summary: "unknown colour"},
@@ -142,10 +142,10 @@ func (b *backend) flagged() bool {
 	return err == nil
 }
 
-func (b *backend) Health(ctx context.Context, r *backendv1.HealthRequest) (*backendv1.HealthResponse, error) {
+func (b *backend) Health(_ context.Context, r *backendv1.HealthRequest) (*backendv1.HealthResponse, error) {
 	switch {
 	case b.script.Answer == HangHealth && b.flagged():
-		<-ctx.Done()
+		select {}
 	case b.script.Answer == NotInstalled && (!r.GetDeep() || !b.flagged()):
 		return &backendv1.HealthResponse{
 			State:   backendv1.HealthState_HEALTH_STATE_NOT_INSTALLED,
@@ -155,9 +155,9 @@ func (b *backend) Health(ctx context.Context, r *backendv1.HealthRequest) (*back
 	return &backendv1.HealthResponse{State: backendv1.HealthState_HEALTH_STATE_READY}, nil
 }
 
-func (b *backend) ListModels(ctx context.Context, r *backendv1.ListModelsRequest) (*backendv1.ListModelsResponse, error) {
+func (b *backend) ListModels(_ context.Context, r *backendv1.ListModelsRequest) (*backendv1.ListModelsResponse, error) {
 	if b.script.Answer == HangModels {
-		<-ctx.Done()
+		select {}
 	}
 	if r.GetPageToken() == "" { // two pages
 		return &backendv1.ListModelsResponse{Models: []*backendv1.Model{{Id: "one", IsDefault: true}}, NextPageToken: "2"}, nil
