@@ -205,10 +205,10 @@ var sample = []engine.Event{
 func TestGolden(t *testing.T) {
 	failed := append([]engine.Event(nil), sample[:4]...)
 	for name, got := range map[string][]byte{
-		"answer.json":      appendAnswer(nil, testHeader, collect(t, sample)),
-		"empty.json":       appendAnswer(nil, testHeader, &engine.Answer{Completed: engine.Completed{Reason: engine.FinishLength}}),
-		"stream.txt":       dialecttest.Encode(newStream(testHeader, false), sample, nil),
-		"stream-usage.txt": dialecttest.Encode(newStream(testHeader, true), sample, nil),
+		"answer.json":       appendAnswer(nil, testHeader, collect(t, sample)),
+		"empty.json":        appendAnswer(nil, testHeader, &engine.Answer{Completed: engine.Completed{Reason: engine.FinishLength}}),
+		"stream.txt":        dialecttest.Encode(newStream(testHeader, false), sample, nil),
+		"stream-usage.txt":  dialecttest.Encode(newStream(testHeader, true), sample, nil),
 		"stream-failed.txt": dialecttest.Encode(newStream(testHeader, false), failed, &engine.Error{Code: engine.CodeCLIFailure, Message: "it broke"}),
 		"heartbeat.txt":     newStream(testHeader, false).Heartbeat(nil),
 	} {
