@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/clinvk/clinvk/proto/handshake"
 )
@@ -76,6 +77,9 @@ type Config struct {
 func Scan(ctx context.Context, c Config) ([]Entry, error) {
 	var errs []error
 	byName := map[string]*Entry{}
+	shadowed := map[string][]string{}
+	var inspecting sync.WaitGroup // hashing takes 10 ms and more for each
+	defer inspecting.Wait()
 	for _, dir := range SearchPath(c) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -89,18 +93,19 @@ func Scan(ctx context.Context, c Config) ([]Entry, error) {
 			continue
 		}
 		for _, f := range found {
-			if first, ok := byName[f.name]; ok {
-				if path := f.main(); path != first.Path && !slices.Contains(first.Shadowed, path) {
-					first.Shadowed = append(first.Shadowed, path)
-				}
+			if byName[f.name] != nil {
+				shadowed[f.name] = append(shadowed[f.name], f.main())
 				continue
 			}
-			e := inspect(f, dir.Source, c.Insecure)
-			byName[f.name] = &e
+			e := &Entry{Name: f.name, Source: dir.Source, Insecure: c.Insecure}
+			byName[f.name] = e
+			inspecting.Go(func() { *e = inspect(f, *e) })
 		}
 	}
+	inspecting.Wait()
 	entries := make([]Entry, 0, len(byName))
 	for _, e := range byName {
+		e.Shadowed = shadowed[e.Name]
 		entries = append(entries, *e)
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
@@ -159,8 +164,8 @@ func candidates(dir Dir) ([]candidate, error) {
 }
 
 // inspect reads the manifest, checks the files and hashes.
-func inspect(c candidate, source Source, insecure bool) Entry {
-	e := load(c, Entry{Name: c.name, Source: source, Insecure: insecure})
+func inspect(c candidate, e Entry) Entry {
+	e = load(c, e)
 	program, err := e.Open()
 	if err != nil {
 		e.Refused = err

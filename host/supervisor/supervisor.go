@@ -201,13 +201,13 @@ func (s *Supervisor) Acquire(ctx context.Context, name string) (*Lease, error) {
 	if !ok {
 		return nil, &NotAvailableError{Name: name, Reason: "there is no such plugin"}
 	}
+	lease, status, changed := u.tryLease()
+	if lease != nil {
+		return lease, nil
+	}
 	timer := time.NewTimer(s.config.Timings.Acquire)
 	defer timer.Stop()
 	for {
-		lease, status, changed := u.tryLease()
-		if lease != nil {
-			return lease, nil
-		}
 		switch status.State {
 		case StateDisabled, StateQuarantined, StateDraining, StateStopped:
 			return nil, status.notAvailable(time.Now())
@@ -224,6 +224,9 @@ func (s *Supervisor) Acquire(ctx context.Context, name string) (*Lease, error) {
 		case <-s.ends.life.Done():
 		case <-ctx.Done():
 			return nil, fmt.Errorf("waiting for backend %q: %w", name, ctx.Err())
+		}
+		if lease, status, changed = u.tryLease(); lease != nil {
+			return lease, nil
 		}
 	}
 }
