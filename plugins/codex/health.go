@@ -17,11 +17,11 @@ const (
 	loginCommand   = "codex login"
 )
 
-// How long a finding is believed: a CLI that works is likely to go on, one that
-// is missing may be installed at any moment.
 const (
+	// goodFor is how long a CLI that works is believed to go on. A bad finding is
+	// never believed: the CLI may be installed or logged in at any moment, and
+	// looking costs 10 ms at most.
 	goodFor = 30 * time.Second
-	badFor  = time.Second
 	// checkTime bounds one look: a Health call has three seconds.
 	checkTime = 2500 * time.Millisecond
 )
@@ -44,15 +44,11 @@ func (c *checker) env() []string {
 	return subprocess.Environment(c.granted, map[string]string{envHome: c.access.userHome})
 }
 
-// check looks, unless it looked just before. fresh looks in any case.
+// check looks, unless all was well just before. fresh looks in any case.
 func (c *checker) check(ctx context.Context, fresh bool) (plugins.Health, program) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	age, believed := time.Since(c.at), badFor
-	if c.health.State == plugins.HealthReady {
-		believed = goodFor
-	}
-	if fresh || c.at.IsZero() || age > believed {
+	if fresh || c.health.State != plugins.HealthReady || time.Since(c.at) > goodFor {
 		ctx, cancel := context.WithTimeout(ctx, checkTime)
 		defer cancel()
 		health := c.look(ctx)

@@ -49,10 +49,12 @@ func (r *run) result(ctx context.Context, over *turnOver) error {
 		r.finish = reason
 		return nil
 	}
-	if r.answered == nil {
-		r.awaitLog(ctx)
+	f := failure(over.cause, r.answered)
+	if r.answered == nil && (f.Retryable || f.Code == plugins.CodeCLIFailure) && f.Code != plugins.CodeUpstreamUnreachable {
+		r.awaitLog(ctx) // it may tell how long to wait, or the status
+		f = failure(over.cause, r.answered)
 	}
-	return failure(over.cause, r.answered)
+	return f
 }
 
 // awaitLog waits for the line of the log that has the head of the answer: it
