@@ -163,7 +163,7 @@ func failedToProto(e *Error, usage *backendv1.Usage) *backendv1.Failed {
 		p.RetryAfter = durationpb.New(e.RetryAfter)
 	}
 	if e.ExitCode != nil {
-		code := int32(max(math.MinInt32, min(*e.ExitCode, math.MaxInt32))) //nolint:gosec // bounded on the same line
+		code := int32(max(math.MinInt32, min(*e.ExitCode, math.MaxInt32)))
 		p.ExitCode = &code
 	}
 	tail := e.StderrTail
@@ -172,7 +172,7 @@ func failedToProto(e *Error, usage *backendv1.Usage) *backendv1.Failed {
 	}
 	p.StderrTail = valid(tail)
 	if s := e.UpstreamStatus; s >= 100 && s <= 599 {
-		status := uint32(s) //nolint:gosec // bounded on the line above
+		status := uint32(s)
 		p.UpstreamStatus = &status
 	}
 	return p

@@ -18,8 +18,8 @@ func describe(b Backend, version string) *backendv1.DescribeResponse {
 		Capabilities: capabilities(b),
 		Limits: &backendv1.Limits{
 			MaxConcurrentExecutions: count(d.Limits.MaxConcurrent),
-			MaxPromptBytes:          uint64(max(0, d.Limits.MaxPromptBytes)), //nolint:gosec // not negative
-			MaxBlobBytes:            uint64(max(0, d.Limits.MaxBlobBytes)),   //nolint:gosec // not negative
+			MaxPromptBytes:          uint64(max(0, d.Limits.MaxPromptBytes)),
+			MaxBlobBytes:            uint64(max(0, d.Limits.MaxBlobBytes)),
 		},
 		ConfigSchema: d.ConfigSchema,
 		Environment:  d.Environment,
@@ -30,7 +30,7 @@ func describe(b Backend, version string) *backendv1.DescribeResponse {
 	return p
 }
 
-func count(n int) uint32 { return uint32(max(0, min(n, math.MaxInt32))) } //nolint:gosec // bounded
+func count(n int) uint32 { return uint32(max(0, min(n, math.MaxInt32))) }
 
 func capabilities(b Backend) *backendv1.Capabilities {
 	c := &backendv1.Capabilities{}

@@ -134,12 +134,12 @@ func closeBackend(s *service) {
 func exitOnSignal(ctx context.Context, stop func()) {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, syscall.SIGTERM)
-	defer signal.Stop(ch)
 	select {
 	case <-ch:
 		stop()
 		os.Exit(0)
 	case <-ctx.Done():
+		signal.Stop(ch)
 	}
 }
 

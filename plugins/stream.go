@@ -24,7 +24,7 @@ var ErrTurnOver = errors.New("the turn is over")
 // when the turn is over or cancelled. Sequence numbers, block numbers, the
 // splitting of long text and the one terminal event are the Stream's business.
 type Stream struct {
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // a Stream lives as long as its call
 	send func(*backendv1.ExecuteResponse) error
 
 	mu       sync.Mutex

@@ -156,7 +156,7 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	default:
-		defer f.Close() //nolint:errcheck // it was only read
+		defer f.Close()
 		if err := decode(f, c); err != nil {
 			return nil, &Error{Path: c.Path, Message: err.Error()}
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -160,7 +161,7 @@ func TestPrefixMatch(t *testing.T) {
 	f.add("b", liveCaps(), execute)
 	e := New(Config{Backends: f})
 	one := []Message{{RoleUser, []Part{Text("one")}}}
-	two := append(one[:1:1], Message{RoleAssistant, []Part{Text("ans"), Text("wer")}}, Message{RoleUser, []Part{Text("two")}})
+	two := slices.Concat(one, []Message{Message{RoleAssistant, []Part{Text("ans"), Text("wer")}}, Message{RoleUser, []Part{Text("two")}}})
 	warm := 0.5
 	tests := []struct {
 		name string

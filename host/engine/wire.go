@@ -19,7 +19,7 @@ func startToProto(id, model string, t *Turn) *backendv1.Start {
 		ApprovalMode:   backendv1.ApprovalMode(t.Approval),
 		SandboxMode:    backendv1.SandboxMode(t.Sandbox),
 		Sampling:       samplingToProto(t.Sampling),
-		MaxSteps:       uint32(max(0, min(t.MaxSteps, 1<<20))), //nolint:gosec // bounded
+		MaxSteps:       uint32(max(0, min(t.MaxSteps, 1<<20))),
 		ExtraArguments: t.ExtraArguments,
 	}
 	if t.Timeout > 0 {

@@ -80,8 +80,7 @@ func failure(text string) error {
 		}
 	}
 	e := plugins.Errorf(failures[name], "echo failed as it was asked to: %s", name)
-	switch e.Code {
-	case plugins.CodeRateLimited, plugins.CodeOverloaded:
+	if e.Code == plugins.CodeRateLimited || e.Code == plugins.CodeOverloaded {
 		e.Retryable, e.RetryAfter = true, failRetryAfter
 	}
 	return e

@@ -91,6 +91,7 @@ func choose(turn *plugins.Turn, text string) []plugins.Tool {
 			}
 		}
 		return nil
+	case plugins.ToolChoiceAuto, plugins.ToolChoiceRequired:
 	}
 	var out []plugins.Tool
 	for _, t := range turn.Tools {

@@ -48,7 +48,7 @@ func play(role string) {
 		fmt.Fprintln(os.Stderr, "the key sk-abcdefgh12345678 and topsecret are wrong")
 		os.Exit(3)
 	case "daemon": // a grandchild in a session of its own that holds stdout and stderr
-		cmd := exec.Command(os.Args[0]) //nolint:gosec,noctx // the test binary itself
+		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), envRole+"=stubborn")
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.SysProcAttr = newSession()

@@ -67,7 +67,7 @@ func NewPool[T any](c PoolConfig[T]) *Pool[T] {
 		c.MaxStarting = max(2, runtime.NumCPU())
 	}
 	p := &Pool[T]{config: c}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.ctx, p.cancel = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	p.mu.Lock()
 	p.fill()
 	p.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -115,9 +116,9 @@ func Start(ctx context.Context, c Config) (*Process, error) {
 		stderr: newRing(c.Redact),
 		done:   make(chan struct{}),
 	}
-	p.cmd = exec.Command(c.Path, c.Args...) //nolint:gosec,noctx // running a CLI is the purpose; Stop ends it
+	p.cmd = exec.Command(c.Path, c.Args...) //nolint:noctx // Stop ends it
 	p.cmd.Dir = c.Dir
-	p.cmd.Env = append(c.Env[:len(c.Env):len(c.Env)], p.cookie)
+	p.cmd.Env = slices.Concat(c.Env, []string{p.cookie})
 	setGroup(p.cmd)
 	pipes, err := newPipes()
 	if err != nil {
