@@ -128,6 +128,9 @@ func (b *backend) Configure(_ context.Context, c plugins.Config) []plugins.Diagn
 	if err := os.MkdirAll(b.empty, 0o700); err != nil {
 		return []plugins.Diagnostic{{Severity: plugins.SeverityError, Summary: fmt.Sprintf("making a working directory: %v", err)}}
 	}
+	if err := b.home.trim(); err != nil {
+		b.log.Warn("trimming the CLI's log", "error", err)
+	}
 	if b.warm = c.Warm; b.warm < 0 {
 		b.warm = defaultWarm
 	}

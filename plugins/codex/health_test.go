@@ -101,6 +101,25 @@ func TestNativeProgramIsFound(t *testing.T) {
 	}
 }
 
+func TestGrownLogIsRemoved(t *testing.T) {
+	h := home{dir: t.TempDir()}
+	for name, size := range map[string]int64{"logs_2.sqlite": maxLog, "logs_2.sqlite-wal": 1, "state_5.sqlite": 1} {
+		if err := os.WriteFile(filepath.Join(h.dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(h.dir, name), size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.trim(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(h.dir)
+	if err != nil || len(left) != 1 || left[0].Name() != "state_5.sqlite" {
+		t.Errorf("left: %v (%v)", left, err)
+	}
+}
+
 func TestModels(t *testing.T) {
 	f := start(t, withSettings(`{"model":"gpt-5.5"}`))
 	r, err := f.client.ListModels(t.Context(), &backendv1.ListModelsRequest{})

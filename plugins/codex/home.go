@@ -23,6 +23,31 @@ type home struct{ dir string }
 
 func (h home) catalog() string { return filepath.Join(h.dir, "catalog.json") }
 
+// maxLog bounds the CLI's own log in the home, in bytes: it grows by about 25 KB
+// with each turn (it holds no words of conversations).
+const maxLog = 256 << 20
+
+// trim removes a log that has grown. No CLI may be running in the home.
+func (h home) trim() error {
+	logs, err := filepath.Glob(filepath.Join(h.dir, "logs_*.sqlite*"))
+	if err != nil {
+		return fmt.Errorf("looking for the CLI's log: %w", err)
+	}
+	var size int64
+	for _, name := range logs {
+		if info, err := os.Stat(name); err == nil {
+			size += info.Size()
+		}
+	}
+	if size <= maxLog {
+		return nil
+	}
+	for _, name := range logs {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
 // write makes the home what it should be. It may be called again and again.
 func (h home) write(a access, model string) error {
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
