@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func setGroup(cmd *exec.Cmd) {
@@ -34,8 +36,13 @@ func startOnOwnThread(cmd *exec.Cmd) error {
 	return <-result
 }
 
+// sweepWait bounds the wait for a killed process to be gone, in milliseconds: one
+// that hangs in the kernel must not hold us.
+const sweepWait = 500
+
 // sweep kills every process that carries the cookie in its environment: a shell
-// that a CLI started in a session of its own is in no group that we know.
+// that a CLI started in a session of its own is in no group that we know. It
+// returns when they are gone.
 func sweep(cookie string) {
 	needle := []byte(cookie)
 	const rounds = 10 // a process may fork while it is looked for
@@ -52,20 +59,28 @@ func sweepOnce(needle []byte) (found bool) {
 		return false
 	}
 	self := os.Getpid()
+	var killed []unix.PollFd
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || pid == self {
 			continue
 		}
-		env, err := os.ReadFile("/proc/" + e.Name() + "/environ")
-		if err != nil || !hasVariable(env, needle) {
+		fd, err := unix.PidfdOpen(pid, 0) // first: the pid cannot be somebody else's then
+		if err != nil {
 			continue
 		}
-		if syscall.Kill(pid, syscall.SIGKILL) == nil {
-			found = true
+		env, err := os.ReadFile("/proc/" + e.Name() + "/environ")
+		if err != nil || !hasVariable(env, needle) || unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) != nil {
+			_ = unix.Close(fd)
+			continue
 		}
+		killed = append(killed, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}) //nolint:gosec // a descriptor
 	}
-	return found
+	for i := range killed { // readable when the process has ended
+		_, _ = unix.Poll(killed[i:i+1], sweepWait)
+		_ = unix.Close(int(killed[i].Fd))
+	}
+	return len(killed) > 0
 }
 
 // hasVariable says whether a NUL-separated environment has exactly this variable.
