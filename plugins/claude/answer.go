@@ -21,7 +21,8 @@ type answer struct {
 	live     bool
 	messages []plugins.Message
 
-	underway    bool // the CLI has begun with the message to answer
+	begun       func() // is called when the model begins to answer
+	underway    bool   // the CLI has begun with the message to answer
 	interrupted atomic.Bool
 	helpers     sync.WaitGroup
 

@@ -40,6 +40,7 @@ type backend struct {
 	state    state
 	pool     *subprocess.Pool[*process]
 	live     *conversations
+	calm     calm
 	count    atomic.Uint64
 
 	ctx    context.Context //nolint:containedctx // the life of the backend, ended by Close

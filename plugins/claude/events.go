@@ -45,6 +45,7 @@ func (a *answer) endsHere() bool {
 }
 
 func (a *answer) begin(id, model string, usage *wire.Usage) error {
+	a.begun()
 	a.streamed[id] = true
 	a.stop, a.said = "", false
 	a.finish.Model = model

@@ -36,6 +36,11 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	if p != nil {
 		held = turn.Live.Held
 	}
+	begun := func() {}
+	if p != nil || b.pool.Idle() > 0 {
+		begun = b.calm.enter()
+	}
+	defer begun()
 	for attempt := 0; ; attempt++ {
 		if p == nil {
 			var err error
@@ -44,6 +49,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 			}
 		}
 		a := newAnswer(turn, out, p, held)
+		a.begun = begun
 		err := b.answer(ctx, a)
 		if a.underway || attempt > 0 || !errors.Is(err, errGone) {
 			return err

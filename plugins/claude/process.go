@@ -25,6 +25,9 @@ const (
 	// abortGrace is the same for a process that is not wanted any more: its
 	// connection has to be closed well within a second.
 	abortGrace = 300 * time.Millisecond
+	// refillDelay is how long the start of a spare may wait for turns that begin:
+	// it takes a whole core that they need.
+	refillDelay = 400 * time.Millisecond
 	// startTimeout bounds the start, which takes 0.3 to 1 s on a quiet machine.
 	startTimeout = 30 * time.Second
 )
@@ -107,11 +110,14 @@ func (b *backend) start(ctx context.Context, l launch) (*process, error) {
 func (b *backend) startSpare(ctx context.Context) (*process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	b.calm.wait(ctx, refillDelay)
 	p, err := b.start(ctx, b.chatLaunch())
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.ask(ctx, wire.Plain("mcp_status")); err != nil {
+	// Any request would show that it answers. This one changes nothing and makes
+	// the CLI load the code that most turns need: 30 to 40 ms less for the first.
+	if _, err := p.ask(ctx, wire.ApplySettings(wire.Settings{Env: map[string]string{envExtraBody: "{}"}})); err != nil {
 		p.abort()
 		return nil, p.failure(fmt.Errorf("starting the CLI: %w", err))
 	}
