@@ -56,13 +56,16 @@ func Stream(w http.ResponseWriter, r *http.Request, x *engine.Execution, ignored
 			if err != nil && !s.begun {
 				return err
 			}
+			wrote := len(s.buf) > 0
 			if flushErr := s.flush(); flushErr != nil {
 				return flushErr
 			}
 			if over {
 				return err
 			}
-			ticker.Reset(heartbeat)
+			if wrote { // events that a dialect does not show keep no connection alive
+				ticker.Reset(heartbeat)
+			}
 		case <-ticker.C:
 			s.begin()
 			s.buf = e.Heartbeat(s.buf)
