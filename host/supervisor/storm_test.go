@@ -27,7 +27,7 @@ func TestStorm(t *testing.T) {
 	}
 	crash() // what is made once is made now
 	files, goroutines := descriptors(t), runtime.NumGoroutine()
-	for range 25 {
+	for range 10 {
 		crash()
 	}
 	eventually(t, "descriptors and goroutines are as before", func() bool {
