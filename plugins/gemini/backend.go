@@ -65,7 +65,7 @@ func (b *backend) Describe() plugins.Description {
 		Homepage: "https://github.com/google-gemini/gemini-cli", License: "Apache-2.0",
 		Limits:       plugins.Limits{MaxConcurrent: maxProcesses, MaxPromptBytes: 16 << 20, MaxBlobBytes: 20 << 20},
 		ConfigSchema: json.RawMessage(configSchema),
-		Requirements: []plugins.Requirement{{Command: command, InstallHint: installCommand}},
+		Requirements: []plugins.Requirement{{Command: command, MinVersion: minVersion, InstallHint: installCommand}},
 		Environment:  environment,
 	}
 }

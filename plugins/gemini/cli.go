@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -13,6 +14,9 @@ const (
 	command        = "gemini"
 	installCommand = "npm install -g @google/gemini-cli"
 	packageName    = "@google/gemini-cli"
+	// minVersion is the first that was measured. An older CLI may not know the
+	// settings that replace its request, and would ask the model something else.
+	minVersion = "0.61.0"
 )
 
 // finder finds the CLI and its version. Its methods may be called concurrently.
@@ -35,6 +39,9 @@ func (f *finder) find() (path string, err error) {
 	}
 	if path, err = filepath.Abs(path); err != nil {
 		return "", fmt.Errorf("finding the Gemini CLI: %w", err)
+	}
+	if v := f.version(path); tooOld(v) {
+		return "", fmt.Errorf("the Gemini CLI %s is too old, %s is needed: run `%s`", v, minVersion, installCommand)
 	}
 	return path, nil
 }
@@ -63,6 +70,16 @@ func (f *finder) version(path string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.versions[path]
+}
+
+// tooOld compares a version with minVersion; what is no version is not too old.
+func tooOld(version string) bool {
+	var have, want [3]int
+	if _, err := fmt.Sscanf(version, "%d.%d.%d", &have[0], &have[1], &have[2]); err != nil {
+		return false
+	}
+	_, _ = fmt.Sscanf(minVersion, "%d.%d.%d", &want[0], &want[1], &want[2]) // a constant
+	return slices.Compare(have[:], want[:]) < 0
 }
 
 func packageVersion(file string) string {

@@ -119,23 +119,17 @@ func (b *backend) route(turn *plugins.Turn) (route, error) {
 	switch {
 	case turn.Mode == plugins.ModeAgent:
 		err = b.agentRoute(&r, turn, contents, g)
-	case b.exact():
+	case b.settings.Conversation == "session":
+		err = b.seedRoute(&r, turn, contents, g)
+	case findLogin(b.config.Environment).exact():
 		err = b.bodyRoute(&r, turn, contents, g)
+	case b.settings.Conversation == "body":
+		err = plugins.Errorf(plugins.CodeUnsupported,
+			`with a Google login a conversation cannot be the body of the request: set GEMINI_API_KEY, or "conversation" to "auto"`)
 	default:
 		err = b.seedRoute(&r, turn, contents, g)
 	}
 	return r, err
-}
-
-// exact says that conversations go out as the request's body.
-func (b *backend) exact() bool {
-	switch b.settings.Conversation {
-	case "body":
-		return true
-	case "session":
-		return false
-	}
-	return findLogin(b.config.Environment).exact()
 }
 
 // bodyRoute replaces the body of the CLI's request.

@@ -75,6 +75,29 @@ func TestNotLoggedIn(t *testing.T) {
 	}
 }
 
+func TestTooOld(t *testing.T) {
+	for version, want := range map[string]bool{
+		"0.60.9": true, "0.61.0": false, "0.61.0-nightly.1": false, "0.62.0": false, "1.0.0": false, "": false, "dev": false,
+	} {
+		if got := tooOld(version); got != want {
+			t.Errorf("%q too old: %v", version, got)
+		}
+	}
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("gemini", "#!/bin/sh\nexit 3\n", 0o700)
+	write("package.json", `{"name":"@google/gemini-cli","version":"0.1.2"}`, 0o600)
+	s := newSystem(t, withCommand(filepath.Join(dir, "gemini")))
+	h := s.health(t, false)
+	if h.GetState() != backendv1.HealthState_HEALTH_STATE_NOT_INSTALLED || !strings.Contains(h.GetMessage(), "0.1.2 is too old") || h.GetRemedy() != installCommand {
+		t.Errorf("health = %v", h)
+	}
+}
+
 func TestBrokenCLI(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "gemini")
 	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho no such thing >&2\nexit 3\n"), 0o700); err != nil {

@@ -16,6 +16,9 @@ import (
 func TestGoogleLogin(t *testing.T) {
 	s := newSystem(t, withEnv("GEMINI_API_KEY", ""), withEnv("GOOGLE_GEMINI_BASE_URL", ""),
 		withEnv("GOOGLE_GENAI_USE_GCA", "true"), withEnv("GOOGLE_CLOUD_ACCESS_TOKEN", "canary-token"), withEnv("CODE_ASSIST_ENDPOINT", "the fake's"))
+	if h := s.health(t, false); h.GetState() != backendv1.HealthState_HEALTH_STATE_READY {
+		t.Errorf("health = %v", h)
+	}
 	start := chat(user("one"), assistant("two"), user("/help"))
 	start.System = "be brief"
 	r, req := s.complete(t, start)
