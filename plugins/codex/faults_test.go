@@ -188,9 +188,9 @@ func TestRefusedConnection(t *testing.T) {
 
 func TestCancelClosesUpstream(t *testing.T) {
 	for _, transport := range transports {
+		f := start(t, withSettings(transport.settings))
 		for _, prompt := range []string{"[[hang]]", "[[hangat=2]]", "[[tokens=500 gap=20ms]]"} {
 			t.Run(transport.name+" "+prompt, func(t *testing.T) {
-				f := start(t, withSettings(transport.settings))
 				f.warmUp(t)
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan *backendtest.Result)
