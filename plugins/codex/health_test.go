@@ -51,6 +51,7 @@ func TestNotLoggedIn(t *testing.T) {
 	}
 	// The CLI now tries to reach its provider, which the proxy of the tests refuses.
 	// (In agent mode it would first try for six seconds to get the provider's models.)
+	f.chat(t, "the first turn also starts the CLI")
 	began := time.Now()
 	if r := f.chat(t, "hi"); r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_UPSTREAM_UNREACHABLE || time.Since(began) > errorTime {
 		t.Errorf("after the login: failed = %v after %v", r.Failed, time.Since(began))
