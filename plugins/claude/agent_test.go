@@ -102,6 +102,32 @@ func TestAgentTools(t *testing.T) {
 	})
 }
 
+func TestAgentTextIsData(t *testing.T) {
+	eachRelease(t, func(t *testing.T, f *fixture) {
+		texts := []string{"/compact @/etc/hostname", "see @/etc/hostname", "/clear", "!ls", "--help"}
+		start := &backendv1.Start{Mode: backendv1.Mode_MODE_AGENT, WorkingDir: t.TempDir()}
+		for i, text := range texts {
+			if i > 0 {
+				start.Messages = append(start.Messages, assistant("so?"))
+			}
+			start.Messages = append(start.Messages, user(text))
+		}
+		f.complete(start)
+		_, messages := f.received()
+		var want []string
+		for _, m := range start.GetMessages() {
+			role := "user "
+			if m.GetRole() == backendv1.Role_ROLE_ASSISTANT {
+				role = "assistant "
+			}
+			want = append(want, role+m.GetParts()[0].GetText())
+		}
+		if diff := cmp.Diff(want, said(messages)); diff != "" {
+			t.Errorf("conversation (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestAgentAsksTheClient(t *testing.T) {
 	f := newFixture(t, newest)
 	for _, allow := range []bool{true, false} {

@@ -25,11 +25,16 @@ func (a *answer) event(e *wire.Event) (done bool, err error) {
 			return false, nil
 		}
 		a.stop, a.said = e.Delta.StopReason, false
+		over := a.endsHere()
+		if over {
+			// At once: in a few milliseconds it would ask the model again.
+			a.helpers.Go(func() { a.p.proc.Kill() })
+		}
 		a.finish.StopSequence = e.Delta.StopSequence
 		if err := a.out.Usage(a.tally.total()); err != nil {
 			return false, err
 		}
-		return a.endsHere(), a.finished()
+		return over, a.finished()
 	}
 	return false, nil
 }

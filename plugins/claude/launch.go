@@ -19,7 +19,9 @@ const (
 	envAuthToken = "ANTHROPIC_AUTH_TOKEN" //nolint:gosec // a name, no secret
 	envConfigDir = "CLAUDE_CONFIG_DIR"
 	envThinking  = "CLAUDE_CODE_DISABLE_THINKING"
-	envExtraBody = "CLAUDE_CODE_EXTRA_BODY"
+	// envAttachments keeps "@file" in a text from being read, and much else out.
+	envAttachments = "CLAUDE_CODE_DISABLE_ATTACHMENTS"
+	envExtraBody   = "CLAUDE_CODE_EXTRA_BODY"
 )
 
 // defaultModel is the CLI's own name for what it takes by default.
@@ -84,7 +86,7 @@ func (b *backend) chatLaunch() launch {
 			"--disable-slash-commands", "--permission-mode", "dontAsk", "--max-turns", "1", "--model", defaultModel,
 		}),
 		env: map[string]string{
-			"CLAUDE_CODE_DISABLE_ATTACHMENTS": "1",
+			envAttachments:                    "1",
 			"CLAUDE_CODE_DISABLE_CLAUDE_MDS":  "1",
 			"CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
 			"CLAUDE_CODE_ATTRIBUTION_HEADER":  "0",
@@ -109,11 +111,11 @@ func (b *backend) chatLaunch() launch {
 func (b *backend) agentLaunch(turn *plugins.Turn) (launch, error) {
 	l := launch{
 		args: slices.Concat(streamArguments, []string{
-			"--no-session-persistence", "--disable-slash-commands",
+			"--no-session-persistence",
 			"--permission-prompt-tool", "stdio", "--permission-mode", permissionMode(turn),
 		}),
-		env: map[string]string{"CLAUDE_CODE_DISABLE_ATTACHMENTS": "1"},
-		dir: turn.WorkingDir,
+		dir:   turn.WorkingDir,
+		agent: true,
 	}
 	model := turn.Model
 	if model == "" {

@@ -57,6 +57,8 @@ type launch struct {
 	args []string
 	env  map[string]string // on top of what every process gets
 	dir  string            // working directory; empty: a private one
+	// agent wants all that the user has set up.
+	agent bool
 	// ownConfig keeps the user's configuration and logins out.
 	ownConfig bool
 }
@@ -86,6 +88,9 @@ func (b *backend) start(ctx context.Context, l launch) (*process, error) {
 	env["CLAUDE_CODE_TMPDIR"] = tmp
 	if l.ownConfig {
 		env[envConfigDir] = filepath.Join(p.dir, "c")
+	}
+	if l.agent && !cli.composed {
+		env[envAttachments] = "1" // this release has no other way to leave "@file" alone
 	}
 	for k, v := range l.env {
 		env[k] = v
