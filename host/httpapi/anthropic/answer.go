@@ -45,10 +45,10 @@ func (s shape) appendHead(b []byte) []byte {
 	return append(b, `,"content":[`...)
 }
 
-// appendAnswer appends a message. Every key is there: the SDKs' types say that it is,
+// encodeAnswer is a message. Every key is there: the SDKs' types say that it is,
 // and null where there is nothing.
-func appendAnswer(b []byte, s shape, a *engine.Answer) []byte {
-	b = s.appendHead(b)
+func encodeAnswer(s shape, a *engine.Answer) []byte {
+	b := s.appendHead(nil)
 	start, calls := len(b), 0
 	for _, part := range a.Parts {
 		before := len(b)

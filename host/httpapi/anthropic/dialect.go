@@ -119,6 +119,6 @@ func (d *Dialect) message(w http.ResponseWriter, r *http.Request, _ httprouter.P
 	if err != nil {
 		return err
 	}
-	wire.Write(w, http.StatusOK, appendAnswer(nil, q.shape(x), answer))
+	wire.Write(w, http.StatusOK, encodeAnswer(q.shape(x), answer))
 	return nil
 }

@@ -156,7 +156,7 @@ func TestStreamEqualsAnswer(t *testing.T) {
 		s := testShape
 		s.thinking, s.omitted = rapid.Bool().Draw(t, "thinking"), rapid.Bool().Draw(t, "omitted")
 		events := dialecttest.Events(t)
-		want := readAnswer(t, appendAnswer(nil, s, collect(t, events)))
+		want := readAnswer(t, encodeAnswer(s, collect(t, events)))
 		got := readStream(t, dialecttest.Encode(newStream(s), events, nil))
 		if len(got.Content) == 0 {
 			got.Content = want.Content[:0]
@@ -220,10 +220,10 @@ func TestGolden(t *testing.T) {
 	omitted.omitted = true
 	ping := newStream(shape{id: "msg_1", model: "m"})
 	for name, got := range map[string][]byte{
-		"answer.json":          appendAnswer(nil, testShape, collect(t, sample)),
-		"answer-omitted.json":  appendAnswer(nil, omitted, collect(t, sample)),
-		"answer-unasked.json":  appendAnswer(nil, shape{id: "msg_1", model: "m"}, collect(t, sample)),
-		"answer-sequence.json": appendAnswer(nil, testShape, &engine.Answer{Completed: engine.Completed{Reason: engine.FinishStopSequence, StopSequence: "END"}}),
+		"answer.json":          encodeAnswer(testShape, collect(t, sample)),
+		"answer-omitted.json":  encodeAnswer(omitted, collect(t, sample)),
+		"answer-unasked.json":  encodeAnswer(shape{id: "msg_1", model: "m"}, collect(t, sample)),
+		"answer-sequence.json": encodeAnswer(testShape, &engine.Answer{Completed: engine.Completed{Reason: engine.FinishStopSequence, StopSequence: "END"}}),
 		"stream.txt":           dialecttest.Encode(newStream(testShape), sample, nil),
 		"stream-ping.txt":      ping.Event(ping.Heartbeat(ping.Heartbeat(nil)), &engine.Completed{Reason: engine.FinishStop}),
 		"stream-failed.txt":    dialecttest.Encode(newStream(testShape), sample[:4], &engine.Error{Code: engine.CodeOverloaded, Message: "busy"}),
@@ -231,11 +231,11 @@ func TestGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join("testdata", name)
 			if *update {
-				if err := os.WriteFile(path, got, 0o644); err != nil { //nolint:gosec // not a secret
+				if err := os.WriteFile(path, got, 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
-			want, err := os.ReadFile(path) //nolint:gosec // of this test
+			want, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}

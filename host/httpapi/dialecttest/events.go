@@ -32,7 +32,7 @@ func Events(t *rapid.T) []engine.Event {
 		}
 		g.block++
 	}
-	reason := engine.FinishReason(rapid.IntRange(int(engine.FinishStop), int(engine.FinishInterrupted)).Draw(t, "reason"))
+	reason := engine.FinishReason(rapid.IntRange(int(engine.FinishStop), int(engine.FinishInterrupted)).Draw(t, "reason")) //nolint:gosec // small
 	c := &engine.Completed{Reason: reason, Usage: g.usage()}
 	if reason == engine.FinishStopSequence {
 		c.StopSequence = rapid.StringN(1, 5, -1).Draw(t, "stop")

@@ -45,8 +45,8 @@ func finishReason(reason engine.FinishReason, calls int) string {
 	return "stop"
 }
 
-// appendAnswer appends a chat.completion.
-func appendAnswer(b []byte, h header, a *engine.Answer) []byte {
+// encodeAnswer is a chat.completion.
+func encodeAnswer(h header, a *engine.Answer) []byte {
 	var text, reasoning strings.Builder
 	var calls []engine.ToolCall
 	for _, part := range a.Parts {
@@ -61,7 +61,7 @@ func appendAnswer(b []byte, h header, a *engine.Answer) []byte {
 			calls = append(calls, p)
 		}
 	}
-	b = h.append(b, "chat.completion")
+	b := h.append(nil, "chat.completion")
 	b = append(b, `,"choices":[{"index":0,"message":{"role":"assistant","content":`...)
 	if text.Len() == 0 && len(calls) > 0 {
 		b = append(b, "null"...)

@@ -94,7 +94,7 @@ func (d *Dialect) chat(w http.ResponseWriter, r *http.Request, _ httprouter.Para
 	if err != nil {
 		return err
 	}
-	wire.Write(w, http.StatusOK, appendAnswer(nil, h, answer))
+	wire.Write(w, http.StatusOK, encodeAnswer(h, answer))
 	return nil
 }
 

@@ -151,7 +151,7 @@ var testHeader = header{id: "chatcmpl-1", model: "m", created: 1700000000}
 func TestStreamEqualsAnswer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		events := dialecttest.Events(t)
-		want := readAnswer(t, appendAnswer(nil, testHeader, collect(t, events)))
+		want := readAnswer(t, encodeAnswer(testHeader, collect(t, events)))
 		got := readStream(t, dialecttest.Encode(newStream(testHeader, true), events, nil), true)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("the stream differs from the answer (-answer +stream):\n%s", diff)
@@ -205,8 +205,8 @@ var sample = []engine.Event{
 func TestGolden(t *testing.T) {
 	failed := append([]engine.Event(nil), sample[:4]...)
 	for name, got := range map[string][]byte{
-		"answer.json":       appendAnswer(nil, testHeader, collect(t, sample)),
-		"empty.json":        appendAnswer(nil, testHeader, &engine.Answer{Completed: engine.Completed{Reason: engine.FinishLength}}),
+		"answer.json":       encodeAnswer(testHeader, collect(t, sample)),
+		"empty.json":        encodeAnswer(testHeader, &engine.Answer{Completed: engine.Completed{Reason: engine.FinishLength}}),
 		"stream.txt":        dialecttest.Encode(newStream(testHeader, false), sample, nil),
 		"stream-usage.txt":  dialecttest.Encode(newStream(testHeader, true), sample, nil),
 		"stream-failed.txt": dialecttest.Encode(newStream(testHeader, false), failed, &engine.Error{Code: engine.CodeCLIFailure, Message: "it broke"}),
@@ -215,11 +215,11 @@ func TestGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join("testdata", name)
 			if *update {
-				if err := os.WriteFile(path, got, 0o644); err != nil { //nolint:gosec // not a secret
+				if err := os.WriteFile(path, got, 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
-			want, err := os.ReadFile(path) //nolint:gosec // of this test
+			want, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}

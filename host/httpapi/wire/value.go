@@ -58,7 +58,7 @@ func (v Value) Raw() json.RawMessage { return v.raw }
 // IsNull says that the value is null or absent, which is the same everywhere.
 func (v Value) IsNull() bool { return len(v.raw) == 0 || v.raw[0] == 'n' }
 
-// IsString, IsArray and IsObject tell the shape of a value that may have several.
+// IsString says that the value is a string.
 func (v Value) IsString() bool { return len(v.raw) > 0 && v.raw[0] == '"' }
 
 // IsArray says that the value is an array.
