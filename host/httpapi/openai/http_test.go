@@ -20,7 +20,7 @@ import (
 
 func send(t *testing.T, url, body string) (*http.Response, []byte) {
 	t.Helper()
-	res, err := http.Post(url, "application/json", strings.NewReader(body)) //nolint:noctx // a server of this test
+	res, err := http.Post(url, "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func read(t *testing.T, res *http.Response) []byte {
 
 func get(t *testing.T, url string) (*http.Response, []byte) {
 	t.Helper()
-	res, err := http.Get(url) //nolint:noctx // a server of this test
+	res, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
