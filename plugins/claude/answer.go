@@ -70,11 +70,23 @@ func (a *answer) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a.underway = a.underway || line.Type != wire.TypeControlResponse
+		a.underway = a.underway || begins(line)
 		if done, err := a.take(ctx, line); done || err != nil {
 			return err
 		}
 	}
+}
+
+// begins says that a line shows the CLI at work on the message. What it says about
+// itself may be left over from the turn before.
+func begins(line *wire.Line) bool {
+	switch line.Type {
+	case wire.TypeControlResponse:
+		return false
+	case wire.TypeSystem:
+		return line.Retry != nil
+	}
+	return true
 }
 
 // watchInterrupt passes the caller's wish to stop on to the CLI, and ends the CLI

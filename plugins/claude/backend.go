@@ -39,9 +39,13 @@ type backend struct {
 	cli      *installation
 	state    state
 	pool     *subprocess.Pool[*process]
-	live     *conversations
-	calm     calm
-	count    atomic.Uint64
+	spares   int // all of them may have died together
+	habit    habit
+	// introduced says that a spare was told a system prompt.
+	introduced atomic.Bool
+	live       *conversations
+	calm       calm
+	count      atomic.Uint64
 
 	ctx    context.Context //nolint:containedctx // the life of the backend, ended by Close
 	cancel context.CancelFunc
@@ -156,11 +160,15 @@ func (b *backend) Configure(_ context.Context, config plugins.Config) []plugins.
 	if warm < 0 {
 		warm = defaultWarm
 	}
+	b.spares = warm
 	b.pool = subprocess.NewPool(subprocess.PoolConfig[*process]{
 		Size:  warm,
 		Start: b.startSpare,
-		Stop:  func(p *process) { p.stop() },
-		Dead:  func(p *process) <-chan struct{} { return p.proc.Done() },
+		Stop: func(p *process) {
+			b.forget(p)
+			p.stop()
+		},
+		Dead: func(p *process) <-chan struct{} { return p.proc.Done() },
 		OnError: func(err error) {
 			plugins.Logger().Warn("starting a spare process", "error", err)
 		},

@@ -51,7 +51,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 		a := newAnswer(turn, out, p, held)
 		a.begun = begun
 		err := b.answer(ctx, a)
-		if a.underway || attempt > 0 || !errors.Is(err, errGone) {
+		if a.underway || attempt > b.spares || !errors.Is(err, errGone) {
 			return err
 		}
 		p, held = nil, 0 // it died while it waited: another one gets the whole conversation
@@ -80,7 +80,7 @@ func (b *backend) acquire(ctx context.Context, turn *plugins.Turn) (*process, er
 	if len(turn.ExtraArguments) > 0 {
 		return nil, plugins.Errorf(plugins.CodeInvalidRequest, "flags for the CLI may be set in agent mode only")
 	}
-	p, err := b.pool.Take(ctx)
+	p, err := b.take(ctx, turn)
 	if errors.Is(err, subprocess.ErrPoolClosed) {
 		return nil, errClosing
 	}

@@ -40,6 +40,8 @@ type process struct {
 	proc *subprocess.Process
 	log  *wire.Log
 	dir  string // private; removed at the end
+	// system is the system prompt that it was told in advance; nil: none.
+	system *string
 	// composed says that this release takes text as it is when told so.
 	composed bool
 
@@ -123,6 +125,11 @@ func (b *backend) startSpare(ctx context.Context) (*process, error) {
 	// Any request would show that it answers. This one changes nothing and makes
 	// the CLI load the code that most turns need: 30 to 40 ms less for the first.
 	if _, err := p.ask(ctx, wire.ApplySettings(wire.Settings{Env: map[string]string{envExtraBody: "{}"}})); err != nil {
+		p.abort()
+		return nil, p.failure(fmt.Errorf("starting the CLI: %w", err))
+	}
+	if err := b.anticipate(ctx, p); err != nil {
+		b.forget(p)
 		p.abort()
 		return nil, p.failure(fmt.Errorf("starting the CLI: %w", err))
 	}

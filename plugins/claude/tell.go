@@ -56,8 +56,10 @@ func (a *answer) introduce() error {
 	} else {
 		first.System = []string{a.turn.System} // the empty one keeps the CLI's own out
 	}
-	if _, err := a.p.control(first); err != nil {
-		return err
+	if a.p.system == nil { // else it was told already
+		if _, err := a.p.control(first); err != nil {
+			return err
+		}
 	}
 	s, err := settingsOf(a.turn)
 	if err != nil {

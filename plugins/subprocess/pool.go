@@ -77,15 +77,31 @@ func NewPool[T any](c PoolConfig[T]) *Pool[T] {
 // Take returns a spare, or a new one when there is none, and has the pool refilled
 // in the background. What it returns belongs to the caller.
 func (p *Pool[T]) Take(ctx context.Context) (T, error) {
+	return p.TakeBest(ctx, func(T) int { return 0 })
+}
+
+// TakeBest is Take with a choice among the spares: the one with the highest rank,
+// the oldest of equals; a negative rank leaves it to others. A new one is returned
+// whatever its rank.
+func (p *Pool[T]) TakeBest(ctx context.Context, rank func(T) int) (T, error) {
 	var zero T
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return zero, ErrPoolClosed
 	}
-	for len(p.idle) > 0 {
-		s := p.idle[0]
-		p.idle = p.idle[1:]
+	for {
+		best, bestRank := -1, -1
+		for i, s := range p.idle {
+			if r := rank(s.value); r > bestRank {
+				best, bestRank = i, r
+			}
+		}
+		if best < 0 {
+			break
+		}
+		s := p.idle[best]
+		p.idle = slices.Delete(p.idle, best, best+1)
 		close(s.taken)
 		if p.isDead(s.value) {
 			p.stopLater(s.value)

@@ -103,7 +103,7 @@ func firstToken(bin string, rounds int) error {
 				coldTimes, newTimes = append(coldTimes, ct), append(newTimes, nt)
 			}
 			for range followUps {
-				time.Sleep(rest / followUps)
+				time.Sleep(rest)
 				history = append(history, map[string]any{"role": "assistant", "content": text}, map[string]any{"role": "user", "content": "and again"})
 				var st time.Duration
 				if st, text, err = ask(server.URL, c.backend, history); err != nil {
