@@ -81,12 +81,10 @@ func (a *answer) run(ctx context.Context) error {
 // itself may be left over from the turn before.
 func begins(line *wire.Line) bool {
 	switch line.Type {
-	case wire.TypeControlResponse:
-		return false
-	case wire.TypeSystem:
-		return line.Retry != nil
+	case wire.TypeStreamEvent, wire.TypeAssistant, wire.TypeUser, wire.TypeControlRequest, wire.TypeResult:
+		return true
 	}
-	return true
+	return line.Retry != nil
 }
 
 // watchInterrupt passes the caller's wish to stop on to the CLI, and ends the CLI
