@@ -16,6 +16,9 @@ type normalizer struct {
 	wire     uint32 // the plugin's number of the current block
 	usage    Usage
 	calls    map[string]*openCall
+	order    []string // ids of open client calls; only the first one's events go out
+	said     bool     // text was sent
+	acted    bool     // the backend ran a tool since
 	queue    []Event
 }
 
@@ -24,6 +27,8 @@ type openCall struct {
 	name      string
 	arguments string
 	client    bool
+	pending   []Event // while another call is open
+	done      bool
 }
 
 // errContract is a plugin that does not keep the contract.
@@ -117,7 +122,12 @@ func (n *normalizer) text(d *backendv1.TextDelta) {
 	if d.GetText() == "" {
 		return
 	}
-	n.push(&TextDelta{Block: n.open('t', d.GetBlock()), Text: d.GetText()})
+	text := d.GetText()
+	if n.said && n.acted {
+		text = "\n\n" + text // what was said before and after a tool ran is not one sentence
+	}
+	n.said, n.acted = true, false
+	n.push(&TextDelta{Block: n.open('t', d.GetBlock()), Text: text})
 }
 
 func (n *normalizer) reasoning(d *backendv1.ReasoningDelta) {
@@ -140,20 +150,55 @@ func (n *normalizer) callStarted(id, name string, origin backendv1.ToolOrigin) {
 	}
 	client := origin == backendv1.ToolOrigin_TOOL_ORIGIN_CLIENT
 	n.calls[id] = &openCall{name: name, client: client}
-	n.push(&ToolCallStarted{Block: n.block, ID: id, Name: name, Client: client})
+	if client {
+		n.order = append(n.order, id)
+	} else {
+		n.acted = true
+	}
+	n.pushCall(id, &ToolCallStarted{Block: n.block, ID: id, Name: name, Client: client})
 	n.block++
+}
+
+// pushCall sends an event of a call when it is the call's turn: those of two calls
+// of the client's tools never mix.
+func (n *normalizer) pushCall(id string, e Event) {
+	c := n.calls[id]
+	if c.client && n.order[0] != id {
+		c.pending = append(c.pending, e)
+		return
+	}
+	n.push(e)
+}
+
+// closeCall ends a call and lets those go out that waited for it.
+func (n *normalizer) closeCall(id string) {
+	c := n.calls[id]
+	c.done = true
+	if !c.client {
+		delete(n.calls, id)
+		return
+	}
+	for len(n.order) > 0 && n.calls[n.order[0]].done {
+		delete(n.calls, n.order[0])
+		n.order = n.order[1:]
+		if len(n.order) > 0 {
+			next := n.calls[n.order[0]]
+			n.queue = append(n.queue, next.pending...)
+			next.pending = nil
+		}
+	}
 }
 
 func (n *normalizer) callDelta(d *backendv1.ToolCallDelta) error {
 	c := n.calls[d.GetId()]
-	if c == nil {
+	if c == nil || c.done {
 		return errContract("arguments for the call %q that was not started", d.GetId())
 	}
 	if d.GetArgumentsJson() == "" {
 		return nil
 	}
 	c.arguments += d.GetArgumentsJson()
-	n.push(&ToolCallDelta{ID: d.GetId(), Arguments: d.GetArgumentsJson(), Client: c.client})
+	n.pushCall(d.GetId(), &ToolCallDelta{ID: d.GetId(), Arguments: d.GetArgumentsJson(), Client: c.client})
 	return nil
 }
 
@@ -163,14 +208,16 @@ func (n *normalizer) callDone(p *backendv1.ToolCall) error {
 		n.callStarted(p.GetId(), p.GetName(), p.GetOrigin())
 	}
 	c := n.calls[p.GetId()]
-	delete(n.calls, p.GetId())
 	switch {
+	case c.done:
+		return errContract("the call %q was completed twice", p.GetId())
 	case c.arguments == "" && p.GetArgumentsJson() != "":
-		n.push(&ToolCallDelta{ID: p.GetId(), Arguments: p.GetArgumentsJson(), Client: c.client})
+		n.pushCall(p.GetId(), &ToolCallDelta{ID: p.GetId(), Arguments: p.GetArgumentsJson(), Client: c.client})
 	case c.arguments != p.GetArgumentsJson():
 		return errContract("the pieces of the call %q do not add up to its arguments", p.GetId())
 	}
-	n.push(&ToolCallDone{ToolCall: ToolCall{ID: p.GetId(), Name: c.name, Arguments: p.GetArgumentsJson()}, Client: c.client})
+	n.pushCall(p.GetId(), &ToolCallDone{ToolCall: ToolCall{ID: p.GetId(), Name: c.name, Arguments: p.GetArgumentsJson()}, Client: c.client})
+	n.closeCall(p.GetId())
 	return nil
 }
 

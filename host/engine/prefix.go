@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"container/list"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"hash"
 	"math"
 	"sync"
@@ -197,7 +199,7 @@ func (w writer) parts(parts []Part) {
 			w.string(v.Name)
 		case ToolCall:
 			w.string("call")
-			w.strings([]string{v.ID, v.Name, v.Arguments})
+			w.strings([]string{v.ID, v.Name, compact(v.Arguments)})
 		case ToolResult:
 			w.string("result")
 			w.strings([]string{v.CallID, v.Name})
@@ -211,6 +213,15 @@ func (w writer) parts(parts []Part) {
 			w.string(string(v.Signature))
 		}
 	}
+}
+
+// compact is JSON without white space: clients give arguments back reformatted.
+func compact(arguments string) string {
+	var b bytes.Buffer
+	if json.Compact(&b, []byte(arguments)) != nil {
+		return arguments
+	}
+	return b.String()
 }
 
 func joinText(parts []Part) []Part {
