@@ -113,8 +113,8 @@ func TestContractBreachesAreTypedErrors(t *testing.T) {
 func TestDeathBeforeStartedIsTriedAgainAndAfterItNot(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		f := newFakes(t)
-		var first *process
-		die := func(_ *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+		wait := make(chan struct{})
+		first := f.add("b", nil, func(_ *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
 			if after {
 				e := started()
 				e.Sequence = 1
@@ -122,18 +122,29 @@ func TestDeathBeforeStartedIsTriedAgainAndAfterItNot(t *testing.T) {
 					return err
 				}
 			}
-			f.add("b", nil, script(started(), delta("again"), completed("")))
-			go first.kill()
+			close(wait)
 			<-s.Context().Done()
 			return s.Context().Err()
+		})
+		x, err := New(Config{Backends: f}).Execute(t.Context(), &Turn{Model: "b", Messages: say("hi")})
+		if err != nil {
+			t.Fatal(err)
 		}
-		first = f.add("b", nil, die)
-		a, err := run(t, New(Config{Backends: f}), &Turn{Model: "b", Messages: say("hi")})
-		switch {
-		case !after && (err != nil || a.Text() != "again"):
-			t.Errorf("not tried again: %v", err)
-		case after && (err == nil || err.Code != CodeCLIFailure || err.StderrTail != "last words" || !strings.Contains(err.Message, "killed")):
-			t.Errorf("err = %+v", err)
+		defer x.Close()
+		if after {
+			if ev, err := x.Next(); err != nil {
+				t.Fatalf("%v, %v", ev, err)
+			}
+		}
+		<-wait
+		f.add("b", nil, script(started(), delta("again"), completed("")))
+		first.kill()
+		a, err := Collect(x)
+		switch e := AsError(err); {
+		case !after && (e != nil || a.Text() != "again"):
+			t.Errorf("not tried again: %v", e)
+		case after && (e == nil || e.Code != CodeCLIFailure || e.StderrTail != "last words" || !strings.Contains(e.Message, "killed")):
+			t.Errorf("err = %+v", e)
 		}
 	}
 }
