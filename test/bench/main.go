@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command bench measures clinvk against baselines that run beside it, in one run
 // on one machine, and prints the tables of docs/benchmarks.md. Only loopback is
 // used: the real AI CLIs talk to fake model APIs. Absolute times depend on the

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package harness runs the built server with its plugins for end-to-end tests and
 // benchmarks: real binaries, real HTTP, a home of its own.
 package harness
