@@ -36,6 +36,8 @@ clis: $(CLIS)/.installed ## Install the pinned AI CLIs for the tests into test/c
 
 $(CLIS)/.installed: test/clis/package.json test/clis/package-lock.json
 	cd test/clis && (npm ci --no-audit --no-fund --ignore-scripts || npm install --no-audit --no-fund --ignore-scripts --no-save)
+	@# the one install script that is needed: it puts the native program in place
+	cd $(CLIS)/@anthropic-ai/claude-code && node install.cjs
 	@touch $@
 
 .PHONY: test

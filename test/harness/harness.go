@@ -73,8 +73,10 @@ func CLIs() (string, error) {
 	}
 	bin := filepath.Join(root, "test", "clis", "node_modules", ".bin")
 	for _, cli := range []string{"claude", "codex", "gemini"} {
-		if _, err := os.Stat(filepath.Join(bin, cli)); err != nil {
-			return "", fmt.Errorf("the CLI %s is not installed: run make clis", cli)
+		cmd := exec.Command(filepath.Join(bin, cli), "--version")
+		cmd.Env = append(os.Environ(), "HOME="+os.TempDir(), "HTTPS_PROXY=http://127.0.0.1:9")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("the CLI %s does not run (%w): run make clis\n%s", cli, err, out)
 		}
 	}
 	return bin, nil
