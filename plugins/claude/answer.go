@@ -84,7 +84,7 @@ func begins(line *wire.Line) bool {
 	case wire.TypeStreamEvent, wire.TypeAssistant, wire.TypeUser, wire.TypeControlRequest, wire.TypeResult:
 		return true
 	}
-	return line.Retry != nil
+	return line.Type == wire.TypeSystem && (line.Subtype == wire.SubtypeInit || line.Subtype == wire.SubtypeRetry)
 }
 
 // watchInterrupt passes the caller's wish to stop on to the CLI, and ends the CLI

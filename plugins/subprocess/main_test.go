@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -41,11 +42,11 @@ func play(role string) {
 	case "stubborn": // ignores everything but SIGKILL
 		signal.Ignore(os.Interrupt, syscall.SIGTERM)
 		fmt.Println("ready")
-		select {}
+		time.Sleep(time.Hour) // an empty select would be a deadlock to the runtime
 	case "terminate": // ignores SIGINT only
 		signal.Ignore(os.Interrupt)
 		fmt.Println("ready")
-		select {}
+		time.Sleep(time.Hour) // an empty select would be a deadlock to the runtime
 	case "fail":
 		fmt.Fprintln(os.Stderr, "the key sk-abcdefgh12345678 and topsecret are wrong")
 		os.Exit(3)

@@ -25,6 +25,9 @@ const (
 // SubtypeRetry is the subtype of TypeSystem that announces another attempt.
 const SubtypeRetry = "api_retry"
 
+// SubtypeInit is the subtype of TypeSystem with which each turn begins.
+const SubtypeInit = "init"
+
 // Line is one line of the CLI's stdout. Which fields are set depends on Type.
 type Line struct {
 	Type    string
