@@ -170,7 +170,7 @@ func (b *backend) Configure(_ context.Context, config plugins.Config) []plugins.
 		},
 		Dead: func(p *process) <-chan struct{} { return p.proc.Done() },
 		OnError: func(err error) {
-			plugins.Logger().Warn("starting a spare process", "error", err)
+			plugins.Logger().Debug("starting a spare process", "error", err)
 		},
 	})
 	return nil

@@ -136,7 +136,7 @@ func (b *backend) Configure(_ context.Context, c plugins.Config) []plugins.Diagn
 	}
 	b.checker = &checker{command: c.Command, access: b.access, granted: c.Environment}
 	b.live = newLiveStore(liveIdle, maxLive)
-	report := func(err error) { b.log.Warn("starting codex app-server", "error", err) }
+	report := func(err error) { b.log.Debug("starting codex app-server", "error", err) }
 	eager := b.warm > 0
 	b.chat = newKeeper(b.startChat, eager, b.live.dropOf, report)
 	b.agent = newKeeper(b.startAgent, eager, nil, report)
