@@ -172,7 +172,7 @@ func TestPrefixMatch(t *testing.T) {
 	f.add("b", liveCaps(), execute)
 	e := New(Config{Backends: f})
 	one := []Message{{RoleUser, []Part{Text("one")}}}
-	two := slices.Concat(one, []Message{Message{RoleAssistant, []Part{Text("ans"), Text("wer")}}, Message{RoleUser, []Part{Text("two")}}})
+	two := slices.Concat(one, []Message{{RoleAssistant, []Part{Text("ans"), Text("wer")}}, {RoleUser, []Part{Text("two")}}})
 	warm := 0.5
 	tests := []struct {
 		name string
