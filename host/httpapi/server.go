@@ -197,6 +197,9 @@ func (s *Server) recovered(w *recorder, r *http.Request, cause any) {
 }
 
 func (s *Server) access(w *recorder, r *http.Request, took time.Duration) {
+	if w.Header().Get("Content-Length") != "" { // a whole answer: the client need not wait for the log
+		_ = http.NewResponseController(w.ResponseWriter).Flush() // an error means that it is gone
+	}
 	a := about(r.Context())
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", w.status),

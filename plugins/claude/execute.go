@@ -44,7 +44,11 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	for attempt := 0; ; attempt++ {
 		if p == nil {
 			var err error
-			if p, err = b.acquire(ctx, turn); err != nil {
+			p, err = b.acquire(ctx, turn)
+			if errors.Is(err, errGone) && attempt <= b.spares && turn.Mode == plugins.ModeChat {
+				continue // it died while it was being started
+			}
+			if err != nil {
 				return err
 			}
 		}
