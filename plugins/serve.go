@@ -89,6 +89,8 @@ func Serve(b Backend, opts ...Option) {
 			return grpc.NewServer(append(base,
 				grpc.MaxRecvMsgSize(handshake.MaxToPlugin),
 				grpc.MaxSendMsgSize(handshake.MaxFromPlugin),
+				grpc.InitialWindowSize(handshake.StreamWindow),
+				grpc.InitialConnWindowSize(handshake.ConnectionWindow),
 				grpc.NumStreamWorkers(uint32(runtime.NumCPU())), //nolint:gosec // a number of CPUs
 			)...)
 		},

@@ -46,6 +46,8 @@ func (i *instance) connect(config *plugin.ClientConfig) error {
 			grpc.MaxCallSendMsgSize(handshake.MaxToPlugin),
 		),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 5 * time.Second}),
+		grpc.WithInitialWindowSize(handshake.StreamWindow),
+		grpc.WithInitialConnWindowSize(handshake.ConnectionWindow),
 		grpc.WithIdleTimeout(0),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // a turn may have had effects; what is repeated is decided elsewhere

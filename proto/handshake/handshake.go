@@ -39,5 +39,13 @@ const (
 	MaxToPlugin   = 64 << 20
 )
 
+// HTTP/2 windows, in bytes. That of a stream is the back-pressure of a slow reader;
+// that of a connection is for dozens of streams. Fixed ones, other than the ones
+// that gRPC adapts, need no measuring pings: these cost two writes in each turn.
+const (
+	StreamWindow     = 64 << 10
+	ConnectionWindow = 4 << 20
+)
+
 // MaxSessionToken bounds session and live tokens, in bytes.
 const MaxSessionToken = 4 << 10
