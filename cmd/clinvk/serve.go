@@ -78,7 +78,9 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if o.debug || os.Getenv("CLINVK_DEBUG") != "" {
 		level = slog.LevelDebug
 	}
-	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+	log := newLogWriter(s.err)
+	defer log.Close()
+	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level}))
 	open := !loopback(address)
 	keys := settings.APIKeys
 	if open && len(keys) == 0 {
