@@ -26,6 +26,10 @@ import (
 // it asked.
 const closeTimeout = 1500 * time.Millisecond
 
+// gcPercent trades memory that a plugin of some megabytes can spare for processor
+// time; GOGC overrides it.
+const gcPercent = 300
+
 // Option changes how Serve works.
 type Option func(*options)
 
@@ -69,6 +73,9 @@ func Serve(b Backend, opts ...Option) {
 	}
 	if len(os.Args) > 1 || os.Getenv(handshake.CookieKey) != handshake.CookieValue {
 		os.Exit(byHand(os.Args[1:], b, o.version, os.Stdout, os.Stderr))
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	s := &service{backend: b, version: o.version, log: o.logger}
 	stop := sync.OnceFunc(func() { closeBackend(s) })
