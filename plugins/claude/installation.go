@@ -22,7 +22,7 @@ import (
 const probeTimeout = 20 * time.Second
 
 // composedSince is the first release known to take "client_composed".
-var composedSince = version{2, 1, 330}
+var composedSince = releaseNumber{2, 1, 330}
 
 // installation finds the CLI and remembers what it is. Its methods may be called
 // concurrently.
@@ -122,12 +122,12 @@ func (i *installation) loggedIn(ctx context.Context, c cli) (bool, error) {
 	return false, fmt.Errorf("asking claude auth status: %w", err)
 }
 
-// version is major, minor, patch.
-type version [3]int
+// releaseNumber is major, minor, patch.
+type releaseNumber [3]int
 
 // parseVersion reads "2.1.330"; what is no number counts as 0.
-func parseVersion(text string) version {
-	var v version
+func parseVersion(text string) releaseNumber {
+	var v releaseNumber
 	for i, part := range strings.SplitN(text, ".", len(v)) {
 		digits := strings.TrimRightFunc(part, func(r rune) bool { return r < '0' || r > '9' })
 		v[i], _ = strconv.Atoi(digits) // no number counts as 0
@@ -135,7 +135,7 @@ func parseVersion(text string) version {
 	return v
 }
 
-func (v version) less(w version) bool {
+func (v releaseNumber) less(w releaseNumber) bool {
 	for i := range v {
 		if v[i] != w[i] {
 			return v[i] < w[i]

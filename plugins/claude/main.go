@@ -3,6 +3,9 @@ package main
 
 import "github.com/clinvk/clinvk/plugins"
 
+// version is set at release.
+var version string
+
 func main() {
-	plugins.Serve(newBackend())
+	plugins.Serve(newBackend(), plugins.WithVersion(version))
 }
