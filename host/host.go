@@ -115,9 +115,6 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 	})
 }
 
-// Handler answers HTTP.
-func (h *Host) Handler() *httpapi.Server { return h.handler }
-
 // Engine runs turns.
 func (h *Host) Engine() *engine.Engine { return h.engine }
 

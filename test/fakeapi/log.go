@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -156,20 +153,4 @@ func (l *Log) WaitTurns(ctx context.Context, n int) ([]*Request, error) {
 			return l.Turns(), fmt.Errorf("waiting for %d model calls: %w", n, ctx.Err())
 		}
 	}
-}
-
-// Serve starts handler on a free loopback port until the test ends.
-func Serve(tb testing.TB, handler http.Handler) (url string) {
-	tb.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatalf("listen: %v", err)
-	}
-	srv := &httptest.Server{Listener: ln, Config: &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}}
-	srv.Start()
-	tb.Cleanup(func() {
-		srv.CloseClientConnections()
-		srv.Close()
-	})
-	return srv.URL
 }

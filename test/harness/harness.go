@@ -228,9 +228,6 @@ func (s *Server) Log() string { return s.log.String() }
 // PID of the server.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Exited is closed when the server has ended.
-func (s *Server) Exited() <-chan struct{} { return s.exited }
-
 // Kill ends the server at once, as kill -9 does.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -34,46 +33,28 @@ type Server struct {
 	// Log of the requests so far.
 	Log *fakeapi.Log
 
-	http   *http.Server
-	served chan struct{}
+	listener *fakeapi.Listener
 }
 
 // New starts a fake that ends with the test.
 func New(tb testing.TB) *Server {
 	tb.Helper()
 	s, err := NewServer()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Errorf("closing the fake API: %v", err)
-		}
-	})
-	return s
+	return fakeapi.ForTest(tb, s, err)
 }
 
 // NewServer starts a fake on a free loopback port; the caller closes it.
-func NewServer() (*Server, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("starting the fake Gemini API: %w", err)
+func NewServer() (s *Server, err error) {
+	s = &Server{Log: &fakeapi.Log{}}
+	if s.listener, err = fakeapi.Listen(s); err != nil {
+		return nil, err
 	}
-	s := &Server{URL: "http://" + ln.Addr().String(), Log: &fakeapi.Log{}, served: make(chan struct{})}
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	go func() {
-		defer close(s.served)
-		_ = s.http.Serve(ln) // ends with Close, and a broken listener fails the test by itself
-	}()
+	s.URL = s.listener.URL
 	return s, nil
 }
 
 // Close cuts all connections and waits for the server's end.
-func (s *Server) Close() error {
-	err := s.http.Close()
-	<-s.served
-	return err
-}
+func (s *Server) Close() error { return s.listener.Close() }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -58,9 +57,8 @@ type Server struct {
 	mode     atomic.Int32
 	sequence atomic.Int64
 	known    atomic.Pointer[[]string]
-	http     *http.Server
+	listener *fakeapi.Listener
 	stop     func() error
-	served   chan struct{}
 	sockets  sync.WaitGroup
 	closing  chan struct{}
 }
@@ -69,33 +67,17 @@ type Server struct {
 func New(tb testing.TB) *Server {
 	tb.Helper()
 	s, err := NewServer()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Errorf("closing the fake API: %v", err)
-		}
-	})
-	return s
+	return fakeapi.ForTest(tb, s, err)
 }
 
 // NewServer starts a fake on a free loopback port; the caller closes it.
-func NewServer() (*Server, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("starting the fake OpenAI API: %w", err)
-	}
-	s := &Server{
-		URL: "http://" + ln.Addr().String() + "/v1", Log: &fakeapi.Log{},
-		served: make(chan struct{}), closing: make(chan struct{}),
-	}
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+func NewServer() (s *Server, err error) {
+	s = &Server{Log: &fakeapi.Log{}, closing: make(chan struct{})}
 	s.stop = sync.OnceValue(s.end)
-	go func() {
-		defer close(s.served)
-		_ = s.http.Serve(ln) // ends with Close, and a broken listener fails the test by itself
-	}()
+	if s.listener, err = fakeapi.Listen(s); err != nil {
+		return nil, err
+	}
+	s.URL = s.listener.URL + "/v1"
 	return s, nil
 }
 
@@ -117,8 +99,7 @@ func (s *Server) Close() error { return s.stop() }
 
 func (s *Server) end() error {
 	close(s.closing)
-	err := s.http.Close()
-	<-s.served
+	err := s.listener.Close()
 	s.sockets.Wait()
 	return err
 }
