@@ -131,7 +131,7 @@ func (p *Policy) decide(content *lock.Content, unusable error, e catalog.Entry, 
 	case unusable != nil && strict:
 		return catalog.TrustUnapproved, &catalog.TrustError{
 			Path: e.Path, SHA256: sha256, Trust: catalog.TrustUnapproved,
-			Problem: fmt.Sprintf("cannot be looked up: %v", unusable), Remedy: approve(e),
+			Problem: fmt.Sprintf("cannot be looked up: %v", unusable), Remedy: ApproveCommand(e),
 		}
 	case unusable != nil:
 		return catalog.TrustUnrecorded, nil
@@ -153,7 +153,7 @@ func (p *Policy) decide(content *lock.Content, unusable error, e catalog.Entry, 
 // refuse says why a plugin without an approval must not run.
 func refuse(content *lock.Content, e catalog.Entry, sha256 string) (catalog.Trust, error) {
 	refused := &catalog.TrustError{
-		Path: e.Path, SHA256: sha256, Trust: catalog.TrustUnapproved, Remedy: approve(e),
+		Path: e.Path, SHA256: sha256, Trust: catalog.TrustUnapproved, Remedy: ApproveCommand(e),
 		Problem: fmt.Sprintf("is not approved (sha256 %s)", sha256),
 	}
 	if r := content.Find(e.Name, e.Path); r != nil && r.Approved != nil {
@@ -163,8 +163,9 @@ func refuse(content *lock.Content, e catalog.Entry, sha256 string) (catalog.Trus
 	return refused.Trust, refused
 }
 
-// approve is the command that approves an entry, so that it finds the same one.
-func approve(e catalog.Entry) string {
+// ApproveCommand is the command that approves an entry, so that it finds the same
+// one.
+func ApproveCommand(e catalog.Entry) string {
 	command := "clinvk plugin approve " + e.Name
 	if e.Source == catalog.SourceFlag {
 		command += " --plugin-dir " + catalog.Quote(filepath.Dir(e.Path))

@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -54,7 +53,7 @@ func (p *Policy) note(c *lock.Content, e catalog.Entry, sha256 string) {
 	case r.ChangedFrom == "":
 		r.ChangedFrom = before
 	}
-	p.log.Warn("plugin changed", "backend", e.Name, "path", e.Path, "before", before, "now", sha256, "remedy", "if that is right: "+approve(e))
+	p.log.Warn("plugin changed", "backend", e.Name, "path", e.Path, "before", before, "now", sha256, "remedy", "if that is right: "+ApproveCommand(e))
 }
 
 // Ready remembers what a plugin with these bytes said of itself when it started
@@ -64,9 +63,7 @@ func (p *Policy) Ready(ctx context.Context, e catalog.Entry, sha256 string, d *b
 	if err == nil {
 		err = p.config.Lock.Update(ctx, func(c *lock.Content) error {
 			if r := c.Find(e.Name, e.Path); r != nil && r.SHA256 == sha256 {
-				if r.Version = d.GetVersion(); !sameJSON(r.Describe, described) {
-					r.Describe = described
-				}
+				r.Version, r.Describe = d.GetVersion(), described
 			}
 			return nil
 		})
@@ -82,7 +79,7 @@ const maxSnapshot = 64 << 10
 func snapshot(d *backendv1.DescribeResponse) (json.RawMessage, error) {
 	d = proto.CloneOf(d)
 	d.ConfigSchema = nil // long, and of no use without the plugin
-	text, err := protojson.Marshal(d)
+	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the description: %w", err)
 	}
@@ -90,12 +87,6 @@ func snapshot(d *backendv1.DescribeResponse) (json.RawMessage, error) {
 		return nil, fmt.Errorf("the description is larger than %d KiB", maxSnapshot>>10)
 	}
 	return text, nil
-}
-
-// sameJSON compares without white space, which protojson varies on purpose.
-func sameJSON(a, b json.RawMessage) bool {
-	var x, y bytes.Buffer
-	return len(a) > 0 && json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
 }
 
 // Approve approves the bytes that an entry has now and the variables that the
