@@ -55,6 +55,7 @@ func TestErrorsSayWhatAndWhere(t *testing.T) {
 		{"no yaml", "a: [", "did not find"},
 		{"range", "server: {port: 70000}", "between 0 and 65535"},
 		{"wildcard", `server: {cors_allowed_origins: ["*"]}`, "every web page"},
+		{"trust", "plugins: {trust: everybody}", `plugins.trust is "everybody"; it must be one of permissions, lock`},
 		{"alias", "models: {x: {mode: fast}}", "models.x.backend is required"},
 		{"alias mode", "models: {x: {backend: b, mode: fast}}", `models.x.mode is "fast"`},
 	}
