@@ -441,6 +441,44 @@ func TestCommandDigest(t *testing.T) {
 	}
 }
 
+// TestUnchanged shows which swaps after the check have an effect and are found.
+func TestUnchanged(t *testing.T) {
+	for _, tt := range []struct {
+		name, binary, swapped string
+		found                 bool
+	}{
+		{"a script beside the manifest", "", "plugin.js", true},
+		{"a script without a manifest", "#!/bin/sh\n", "clinvk-backend-one", true},
+		{"a binary", "\x7fELF", "clinvk-backend-one", runtime.GOOS != "linux"},
+		{"something else", "", "other.js", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := private(t)
+			place(t, dir, "plugin.js", "one", 0o755)
+			if tt.binary == "" {
+				place(t, dir, "clinvk-backend-one.json", `{"schema_version":1,"command":["sh","plugin.js"]}`, 0o644)
+			} else {
+				place(t, dir, "clinvk-backend-one", tt.binary, 0o755)
+			}
+			p, err := scan(t, Config{Dirs: []string{dir}})[0].Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if err := p.Unchanged(); err != nil {
+				t.Errorf("before the swap: %v", err)
+			}
+			place(t, dir, "new", tt.binary+"swapped in", 0o755)
+			if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, tt.swapped)); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Unchanged(); (err != nil) != tt.found {
+				t.Errorf("after the swap: %v", err)
+			}
+		})
+	}
+}
+
 // TestCommandIsThatOfTheDigest swaps the manifest after it was read: what is hashed
 // is what is run.
 func TestCommandIsThatOfTheDigest(t *testing.T) {
