@@ -29,6 +29,7 @@ func newPlugin(s streams) *cobra.Command {
 		Use:   "plugin",
 		Short: "Look at backend plugins and approve them",
 		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // so that Args are looked at
 	}
 	f := cmd.PersistentFlags()
 	f.StringArrayVar(&o.dirs, "plugin-dir", nil, "directory of backend plugins, as of clinvk serve; may be repeated")

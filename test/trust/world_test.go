@@ -20,8 +20,8 @@ import (
 	"github.com/clinvk/clinvk/test/harness"
 )
 
-// bin holds the built server with its plugins, and two further builds of the echo
-// plugin that did not come with it.
+// bin holds the built server with its plugins, two further builds of the echo plugin
+// that did not come with it, and a server that knows no plugin by its digest.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -43,12 +43,18 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	for _, version := range []string{"1", "2"} {
-		if err := harness.GoBuild(foreign(version), "./plugins/echo", "-X main.version="+version+".0.0"); err != nil {
+		if err := harness.GoBuild(foreign(version), "./plugins/echo", "-s -w -X main.version="+version+".0.0"); err != nil {
 			return 1, err
 		}
 	}
+	if err := harness.GoBuild(plain(), "./cmd/clinvk", "-s -w"); err != nil {
+		return 1, err
+	}
 	return m.Run(), nil
 }
+
+// plain is a server that was built without the digests of its plugins.
+func plain() string { return filepath.Join(bin, "plain", "clinvk") }
 
 func foreign(version string) string { return filepath.Join(bin, "foreign-echo-"+version) }
 
@@ -62,6 +68,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", home)
 			e.Setenv("CLINVK_HOME", filepath.Join(home, ".clinvk"))
 			e.Setenv("BIN", bin)
+			e.Setenv("PLAIN", plain())
 			e.Setenv("ECHO1", foreign("1"))
 			e.Setenv("ECHO2", foreign("2"))
 			if err := os.Mkdir(home, 0o700); err != nil {
