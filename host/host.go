@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/clinvk/clinvk/host/catalog"
@@ -33,8 +32,11 @@ type Config struct {
 	PluginDirs []string
 	// InsecurePluginDirs switches the permission check of plugins off.
 	InsecurePluginDirs bool
-	// Executable is the path of the clinvk binary: plugins beside it are bundled.
+	// Executable is the path of the clinvk binary: plugins beside it are searched too.
 	Executable string
+	// Bundled holds the sha256 of the plugins that came with this clinvk, by name;
+	// nil: it was built without, and those beside Executable count as such.
+	Bundled map[string]string
 	// Version of clinvk.
 	Version string
 	// APIKeys that clients must send one of; empty: none is needed.
@@ -63,22 +65,19 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	}
 	s := c.Settings
 	h := &Host{config: c, log: c.Logger}
-	entries, err := catalog.Scan(ctx, catalog.Config{
-		Dirs: slices.Concat(c.PluginDirs, s.Plugins.Dirs), Executable: c.Executable, Insecure: c.InsecurePluginDirs,
-	})
+	plugins := NewPlugins(c)
+	entries, err := plugins.Scan(ctx)
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e catalog.Entry) bool {
-		return len(s.Plugins.Allow) > 0 && !slices.Contains(s.Plugins.Allow, e.Name)
-	})
+	entries = plugins.Policy.Apply(ctx, entries)
 	for _, e := range entries {
 		if e.Refused != nil {
 			h.Refused = append(h.Refused, e)
 		}
 	}
 	if h.supervisor, err = supervisor.New(supervisor.Config{
-		Entries: entries, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
+		Entries: entries, Policy: plugins.Policy, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
 		StateDir: filepath.Join(s.Home, "state"),
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
@@ -178,7 +177,6 @@ func (h *Host) settings(name string) supervisor.Settings {
 	b := h.config.Settings.Backends[name]
 	s := supervisor.Settings{
 		Enabled: b.Enabled == nil || *b.Enabled, Environment: b.Env, Command: b.Command, Warm: -1,
-		Grant: func(variable string) bool { return granted(name, variable) },
 	}
 	if b.Warm != nil {
 		s.Warm = *b.Warm

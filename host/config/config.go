@@ -86,6 +86,9 @@ type Plugins struct {
 	Dirs []string `yaml:"dirs"`
 	// Allow lists the backends that may run; empty: all that are found.
 	Allow []string `yaml:"allow"`
+	// Trust is "permissions" (empty, too), or "lock": then only plugins that came
+	// with this clinvk or were approved run.
+	Trust string `yaml:"trust"`
 }
 
 // Server is server.
@@ -231,6 +234,7 @@ var (
 	modeNames     = []string{"", "chat", "agent"}
 	approvalNames = []string{"", "default", "auto", "none", "always"}
 	sandboxNames  = []string{"", "default", "read-only", "workspace", "full"}
+	trustNames    = []string{"", "permissions", "lock"}
 )
 
 func (c *Config) validate() error {
@@ -238,6 +242,9 @@ func (c *Config) validate() error {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if p := c.Server.Port; p != nil && (*p < 0 || *p > 65535) {
 		bad("server.port is %d; it must be between 0 and 65535", *p)
+	}
+	if t := c.Plugins.Trust; !slices.Contains(trustNames, t) {
+		bad("plugins.trust is %q; it must be one of %s", t, strings.Join(trustNames[1:], ", "))
 	}
 	for _, o := range c.Server.CORSAllowedOrigins {
 		if o == "*" {

@@ -16,6 +16,9 @@ type Backends interface {
 	// Acquire lends the backend's process for one turn; it waits a little while
 	// the process is being (re)started. Its error is an *Error.
 	Acquire(ctx context.Context, name string) (Lease, error)
+	// Restart starts a new process of the backend, also of one that is in
+	// quarantine, and returns when it is ready. Its error is an *Error.
+	Restart(ctx context.Context, name string) error
 }
 
 // Lease is the use of one plugin process.
@@ -46,8 +49,11 @@ type BackendInfo struct {
 	Restarts int
 	// Path of the plugin's binary.
 	Path string
-	// LastError of the plugin; empty: none.
-	LastError string
+	// SHA256 of the plugin's files, and what makes them trusted or not: one of the
+	// catalog's words.
+	SHA256, Trust string
+	// LastError of the plugin; empty: none. Remedy says what to do; may be empty.
+	LastError, Remedy string
 }
 
 // Available says whether a turn would be tried: the plugin runs and its CLI says
@@ -60,6 +66,9 @@ func (b BackendInfo) Available() bool {
 // Message is one line for people about the backend's state.
 func (b BackendInfo) Message() string {
 	if !b.Serving && b.LastError != "" {
+		if b.Remedy != "" {
+			return b.LastError + "; " + b.Remedy
+		}
 		return b.LastError
 	}
 	message := b.Health.GetMessage()

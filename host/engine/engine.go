@@ -84,6 +84,17 @@ func (e *Engine) Backend(name string) (BackendInfo, error) {
 	return info, nil
 }
 
+// Restart starts a new process of a backend and returns what is known about it then.
+func (e *Engine) Restart(ctx context.Context, name string) (BackendInfo, error) {
+	if _, err := e.Backend(name); err != nil {
+		return BackendInfo{}, err
+	}
+	if err := e.backends.Restart(ctx, name); err != nil {
+		return BackendInfo{}, err
+	}
+	return e.Backend(name)
+}
+
 // Load is the number of running and waiting turns of a backend, and the bound on
 // running ones.
 func (e *Engine) Load(name string) (running, queued, limit int) {

@@ -26,6 +26,8 @@ const (
 	CodeModelNotFound
 	// CodeNotFound says that a session or the like does not exist: 404.
 	CodeNotFound
+	// CodeConflict says that the state of what was asked for forbids it: 409.
+	CodeConflict
 	// CodeTooLarge says that the prompt is too long: 413.
 	CodeTooLarge
 	// CodeRateLimited is the provider's limit: 429.

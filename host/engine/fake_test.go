@@ -26,6 +26,9 @@ type fakeBackends struct {
 	released int
 }
 
+// Restart starts none: the fakes are functions.
+func (f *fakeBackends) Restart(context.Context, string) error { return nil }
+
 // process is one generation of a backend.
 type process struct {
 	generation uint64

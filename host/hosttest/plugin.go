@@ -94,6 +94,7 @@ type backend struct {
 	backendv1.UnimplementedBackendServiceServer
 	script      Script
 	environment map[string]string
+	settings    string
 }
 
 const huge = 100 << 20
@@ -115,7 +116,7 @@ func (b *backend) Describe(ctx context.Context, r *backendv1.DescribeRequest) (*
 }
 
 func (b *backend) Configure(_ context.Context, r *backendv1.ConfigureRequest) (*backendv1.ConfigureResponse, error) {
-	b.environment = r.GetEnvironment()
+	b.environment, b.settings = r.GetEnvironment(), r.GetConfig().String()
 	for _, dir := range []string{r.GetStateDir(), r.GetScratchDir()} {
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 			return nil, status.Errorf(codes.Internal, "%s: not private", dir)
@@ -192,6 +193,7 @@ func (b *backend) Execute(stream backendv1.BackendService_ExecuteServer) error {
 		for _, value := range b.environment {
 			_, _ = os.Stderr.WriteString("the key is " + value + "\n")
 		}
+		_, _ = os.Stderr.WriteString("the settings are " + b.settings + "\n")
 		time.Sleep(50 * time.Millisecond) // os.Stderr travels over gRPC; nothing says when it has arrived
 		os.Exit(5)
 	default:

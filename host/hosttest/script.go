@@ -79,7 +79,7 @@ const (
 	HugeAnswer     = "huge answer"     // one message of 100 MB
 	Daemon         = "daemon"          // leaves a setsid double fork, answers its pid
 	HoldStderr     = "hold stderr"     // leaves a grandchild with its stderr, answers its pid
-	LeakSecret     = "leak secret"     // prints a granted secret to stderr, then exits
+	LeakSecret     = "leak secret"     // prints its secrets and settings to stderr, then exits
 )
 
 // Script is what the plugin does.

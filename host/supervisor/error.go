@@ -31,6 +31,7 @@ type startError struct {
 	remedy    string
 	permanent bool  // trying again cannot help before something changes
 	exit      *Exit // set when the process ended by itself
+	distrust  *catalog.TrustError
 }
 
 func (e *startError) Error() string {
@@ -45,10 +46,13 @@ func (e *startError) Unwrap() error { return e.err }
 // refused is for files that must not be run.
 func refused(err error) *startError {
 	e := &startError{stage: stageCheck, permanent: true, err: err}
-	var p *catalog.PermissionError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*catalog.PermissionError](err); ok {
 		e.remedy = "run: " + p.Remedy
 		e.err = fmt.Errorf("%s %s", p.Path, p.Problem)
+	}
+	if t, ok := errors.AsType[*catalog.TrustError](err); ok {
+		e.remedy, e.distrust = "run: "+t.Remedy, t
+		e.err = fmt.Errorf("%s %s", t.Path, t.Problem)
 	}
 	return e
 }

@@ -34,6 +34,7 @@ type instance struct {
 	liveness   grpc_health_v1.HealthClient
 	dir        string // private; removed with the process
 	sha256     string
+	trust      catalog.Trust
 	stdio      sync.WaitGroup
 	lost       chan struct{} // closed when the connection broke
 	lose       func()
@@ -46,19 +47,23 @@ type instance struct {
 
 // launch starts a process and connects to it. ctx bounds the start only. When it
 // fails nothing is left.
-func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string, log *slog.Logger) (*instance, error) {
+func launch(ctx context.Context, e catalog.Entry, policy Policy, generation uint64, dir string, log *slog.Logger) (*instance, error) {
 	e = e.Reload()
 	program, err := e.Open()
 	if err != nil {
 		return nil, refused(err)
 	}
 	defer program.Close()
+	trust, err := policy.Admit(ctx, e, program.SHA256)
+	if err != nil {
+		return nil, refused(err)
+	}
 	plain := e.Transport() == catalog.TransportPlain
 	if plain && runtime.GOOS == "windows" {
 		// There the plugin listens on a port that every local user can connect to.
 		return nil, refused(errors.New("the plain transport needs Unix sockets with a private directory"))
 	}
-	i := &instance{name: e.Name, generation: generation, log: log, dir: dir, sha256: program.SHA256, idle: make(chan struct{}), lost: make(chan struct{})}
+	i := &instance{name: e.Name, generation: generation, log: log, dir: dir, sha256: program.SHA256, trust: trust, idle: make(chan struct{}), lost: make(chan struct{})}
 	i.lose = sync.OnceFunc(func() { close(i.lost) })
 	config := &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{

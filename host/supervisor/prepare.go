@@ -91,7 +91,7 @@ func (u *unit) configure(ctx context.Context, i *instance, d *backendv1.Describe
 	if err != nil {
 		return nil, &startError{stage: stageConfigure, permanent: true, err: err}
 	}
-	i.process.Redact(secrets(request.GetEnvironment()))
+	i.process.Redact(append(secrets(request.GetEnvironment()), settingsSecrets(request.GetConfig().AsMap())...))
 	var response *backendv1.ConfigureResponse
 	err = bounded(ctx, limit, func(ctx context.Context) error {
 		response, err = i.backend.Configure(ctx, request)
@@ -130,7 +130,7 @@ func (u *unit) configuration(i *instance, d *backendv1.DescribeResponse) (*backe
 	s := u.config.Settings(u.entry.Name)
 	r := &backendv1.ConfigureRequest{
 		StateDir: filepath.Join(u.config.StateDir, u.entry.Name), ScratchDir: filepath.Join(i.dir, "scratch"),
-		Environment: u.environment(s, d.GetEnvironment()), Command: s.Command,
+		Environment: u.environment(s, i.sha256, d.GetEnvironment()), Command: s.Command,
 	}
 	if err := os.MkdirAll(r.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)
@@ -161,20 +161,28 @@ const maxWarm = 1 << 16
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 // environment is what the CLI gets: what the plugin asks for, the server has and
-// the operator grants, and what the operator sets.
-func (u *unit) environment(s Settings, wanted []string) map[string]string {
+// the policy grants, and what the operator sets.
+func (u *unit) environment(s Settings, sha256 string, wanted []string) map[string]string {
 	env := map[string]string{}
+	var withheld []string
 	for _, name := range wanted {
 		// CLINVK_API_KEYS and its like are the server's secrets.
 		if !variable.MatchString(name) || strings.HasPrefix(strings.ToUpper(name), "CLINVK_") {
 			continue
 		}
-		if s.Grant != nil && !s.Grant(name) {
+		value, ok := u.config.LookupEnv(name)
+		if !ok {
 			continue
 		}
-		if value, ok := u.config.LookupEnv(name); ok {
+		if u.config.Policy.Granted(u.entry, sha256, name) {
 			env[name] = value
+		} else if _, given := s.Environment[name]; !given {
+			withheld = append(withheld, name)
 		}
+	}
+	if len(withheld) > 0 {
+		u.log.Info("variables that the plugin asks for are withheld", "names", withheld,
+			"remedy", fmt.Sprintf("name them in backends.%s.env or approve them", u.entry.Name))
 	}
 	for name, value := range s.Environment {
 		env[name] = value
@@ -190,6 +198,22 @@ func secrets(env map[string]string) []string {
 	for name, value := range env {
 		if secretName.MatchString(name) {
 			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// settingsSecrets are those among a plugin's own settings.
+func settingsSecrets(settings map[string]any) []string {
+	var values []string
+	for name, value := range settings {
+		switch v := value.(type) {
+		case string:
+			if secretName.MatchString(name) {
+				values = append(values, v)
+			}
+		case map[string]any:
+			values = append(values, settingsSecrets(v)...)
 		}
 	}
 	return values

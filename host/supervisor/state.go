@@ -60,6 +60,8 @@ type Status struct {
 	Source string
 	// SHA256 of the file that runs, or that was found.
 	SHA256 string
+	// Trust is what the policy made of it; empty: it has not been asked.
+	Trust catalog.Trust
 	// Shadowed lists paths of the same name further down the search path.
 	Shadowed []string
 	// State since Since.
@@ -152,7 +154,7 @@ func (s Status) notAvailable(now time.Time) *NotAvailableError {
 // initial is the status of an entry before anything was done with it.
 func initial(e catalog.Entry, now time.Time) Status {
 	return Status{
-		Name: e.Name, Path: e.Path, Source: string(e.Source), SHA256: e.SHA256, Shadowed: e.Shadowed,
+		Name: e.Name, Path: e.Path, Source: string(e.Source), SHA256: e.SHA256, Trust: e.Trust, Shadowed: e.Shadowed,
 		State: StateDiscovered, Since: now,
 	}
 }

@@ -184,6 +184,9 @@ func (s *Supervisor) Restart(ctx context.Context, name string) error {
 	}
 	select {
 	case err := <-result:
+		if e, ok := errors.AsType[*startError](err); ok && e.remedy != "" {
+			return fmt.Errorf("restarting backend %q: %w; %s", name, err, e.remedy)
+		}
 		if err != nil {
 			return fmt.Errorf("restarting backend %q: %w", name, err)
 		}

@@ -119,7 +119,7 @@ func (u *unit) start(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.enter(i, p)
+	u.enter(ctx, i, p)
 	return i, nil
 }
 
@@ -132,7 +132,7 @@ func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
 	}
 	launching, cancel := context.WithTimeout(ctx, u.config.Timings.Handshake)
 	defer cancel()
-	i, err := launch(launching, u.entry, generation, dir, u.log)
+	i, err := launch(launching, u.entry, u.config.Policy, generation, dir, u.log)
 	if err != nil {
 		if err := os.RemoveAll(dir); err != nil {
 			u.log.Warn("removing the directory of a process", "error", err)
@@ -168,7 +168,7 @@ func (u *unit) firstModels(ctx context.Context, i *instance) {
 }
 
 // enter puts a prepared process into service.
-func (u *unit) enter(i *instance, p *prepared) {
+func (u *unit) enter(ctx context.Context, i *instance, p *prepared) {
 	u.mu.Lock()
 	u.current = i
 	u.mu.Unlock()
@@ -177,13 +177,14 @@ func (u *unit) enter(i *instance, p *prepared) {
 			s.Restarts++
 		}
 		s.Describe, s.Health, s.Warnings, s.Version = p.describe, p.health, p.warnings, p.describe.GetVersion()
-		s.PID, s.Generation, s.SHA256 = i.process.PID(), i.generation, i.sha256
+		s.PID, s.Generation, s.SHA256, s.Trust = i.process.PID(), i.generation, i.sha256, i.trust
 		s.State = stateFor(p.health)
 		if s.LastExit == nil {
 			s.LastError, s.Remedy = "", ""
 		}
 	})
 	u.log.Info("plugin ready", "pid", i.process.PID(), "version", p.describe.GetVersion(), "health", p.health.GetState().String())
+	u.config.Policy.Ready(ctx, u.entry, i.sha256, p.describe)
 }
 
 func stateFor(h *backendv1.HealthResponse) State {
@@ -232,7 +233,7 @@ func (u *unit) watch(i *instance) (*instance, error) {
 			next, p, err := u.bringUp(ctx)
 			if err == nil {
 				u.forgive()
-				u.enter(next, p)
+				u.enter(ctx, next, p)
 			}
 			r.result <- err // when it failed the old process keeps serving
 			if err == nil {
@@ -299,6 +300,9 @@ func (u *unit) fail(err error) {
 	wait, again := u.history.crash(time.Now())
 	u.set(func(s *Status) {
 		s.LastError, s.Remedy, s.LastExit, s.PID = err.Error(), e.remedy, e.exit, 0
+		if e.distrust != nil {
+			s.Trust, s.SHA256 = e.distrust.Trust, e.distrust.SHA256
+		}
 		switch {
 		case e.permanent:
 			s.State = StateQuarantined

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -31,6 +32,8 @@ type backend struct {
 	PID         int               `json:"pid,omitempty"`
 	Restarts    int               `json:"restarts"`
 	Path        string            `json:"path,omitempty"`
+	SHA256      string            `json:"sha256,omitempty"`
+	Trust       string            `json:"trust,omitempty"`
 	LastError   string            `json:"last_error,omitempty"`
 }
 
@@ -68,15 +71,26 @@ func (d *Dialect) backend(w http.ResponseWriter, _ *http.Request, p httprouter.P
 	return nil
 }
 
+// restart starts a new process; the body of the request is of no interest.
+func (d *Dialect) restart(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	info, err := d.engine.Restart(r.Context(), p.ByName("name"))
+	if err != nil {
+		return err
+	}
+	httpapi.WriteJSON(w, http.StatusOK, "application/json", d.describe(info))
+	return nil
+}
+
 func (d *Dialect) describe(info engine.BackendInfo) backend {
 	desc := info.Describe
 	b := backend{
 		Name: info.Name, Title: desc.GetTitle(), Description: desc.GetDescription(), Version: desc.GetVersion(),
-		Available: info.Available(), State: info.State, Message: info.Message(), Remedy: info.Health.GetRemedy(),
+		Available: info.Available(), State: info.State, Message: info.Message(), Remedy: cmp.Or(info.Remedy, info.Health.GetRemedy()),
 		CLIVersions: info.Health.GetVersions(), Models: []model{}, Modes: []string{},
 		Limits:   limits{MaxPromptBytes: desc.GetLimits().GetMaxPromptBytes(), MaxBlobBytes: desc.GetLimits().GetMaxBlobBytes()},
 		Features: features(desc.GetCapabilities()),
-		PID:      info.PID, Restarts: info.Restarts, Path: info.Path, LastError: info.LastError,
+		PID:      info.PID, Restarts: info.Restarts, Path: info.Path, SHA256: info.SHA256, Trust: info.Trust,
+		LastError: info.LastError,
 	}
 	if b.CLIVersions == nil {
 		b.CLIVersions = map[string]string{}
