@@ -29,12 +29,18 @@ const (
 	Endless      = "endless"       // text for ever, as fast as it goes
 	EndlessCall  = "endless call"  // a call of a client's tool whose arguments do not end
 	ManyNotices  = "many notices"  // 1,000,000 events that belong to no answer, then Completed
-	HugeFailure  = "huge failure"  // Failed whose texts have 3 MB each
+	BigEvents    = "big events"    // 100 events of 7 MB, then Completed
+	HugeFailure  = "huge failure"  // Failed whose texts have 1 MB each
 	HugeStatus   = "huge status"   // a gRPC status whose text has 1 MB
 )
 
-// EventsMost is how many events ManyEvents and ManyNotices send.
-const EventsMost = 1_000_000
+// EventsMost is how many events ManyEvents and ManyNotices send; BigEvents sends
+// BigEventsMost of BigEvent bytes.
+const (
+	EventsMost    = 1_000_000
+	BigEventsMost = 100
+	BigEvent      = 7_000_000 / 3 * 3
+)
 
 // streamFault does what a turn asks for; done false: it asks for something else.
 func streamFault(stream backendv1.BackendService_ExecuteServer, kind, text string) (done bool, err error) {
@@ -84,9 +90,14 @@ func streamFault(stream backendv1.BackendService_ExecuteServer, kind, text strin
 		}
 		s.text(text)
 		s.completed()
+	case BigEvents:
+		for n := 0; n < BigEventsMost && s.err == nil; n++ {
+			s.text(strings.Repeat("big", BigEvent/3))
+		}
+		s.completed()
 	case HugeFailure:
 		s.send(&backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_Failed{Failed: &backendv1.Failed{
-			Code: backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE, Message: strings.Repeat("wrong ", 500_000), StderrTail: strings.Repeat("stderr ", 500_000),
+			Code: backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE, Message: strings.Repeat("wrong ", 200_000), StderrTail: strings.Repeat("stderr ", 150_000),
 		}}})
 	case HugeStatus:
 		return true, status.Error(codes.Internal, strings.Repeat("wrong ", 200_000))
