@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -18,6 +19,7 @@ import (
 // Faults of the stream of a turn, asked for by Start.model too. None of them ends
 // the process but ExitEarly.
 const (
+	Slow         = "slow"          // no fault: the text after 20 ms
 	ExitEarly    = "exit early"    // os.Exit(6) before Started
 	IgnoreCancel = "ignore cancel" // Started, then nothing, cancelled or not
 	NoEnd        = "no end"        // text, then OK without a terminal event
@@ -46,6 +48,14 @@ const (
 func streamFault(stream backendv1.BackendService_ExecuteServer, kind, text string) (done bool, err error) {
 	s := &sender{stream: stream, sequence: 1}
 	switch kind {
+	case Slow:
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-stream.Context().Done():
+			return true, stream.Context().Err()
+		}
+		s.text(text)
+		s.completed()
 	case IgnoreCancel:
 		select {}
 	case NoEnd:

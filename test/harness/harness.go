@@ -42,8 +42,9 @@ func Root() (string, error) {
 	}
 }
 
-// Build builds the server and all plugins into dir.
-func Build(dir string) error {
+// Build builds the server and its plugins into dir, or only the binaries of these
+// names.
+func Build(dir string, names ...string) error {
 	root, err := Root()
 	if err != nil {
 		return err
@@ -55,6 +56,9 @@ func Build(dir string) error {
 		"clinvk-backend-codex":  "./plugins/codex",
 		"clinvk-backend-gemini": "./plugins/gemini",
 	} {
+		if len(names) > 0 && !slices.Contains(names, target) {
+			continue
+		}
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, target), pkg)
 		cmd.Dir = root
 		if out, err := cmd.CombinedOutput(); err != nil {

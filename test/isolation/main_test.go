@@ -15,7 +15,6 @@ import (
 func TestMain(m *testing.M) {
 	hosttest.Run()
 	runSDKPlugin()
-	runHost()
 	debug.SetGCPercent(300) // as the server does
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/clinvk/clinvk/host/runner.serveForks"),

@@ -1,6 +1,0 @@
-//go:build linux
-
-package isolation_test
-
-func runSDKPlugin() {}
-func runHost()      {}
