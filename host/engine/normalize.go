@@ -170,7 +170,6 @@ func (n *normalizer) callStarted(id, name string, origin backendv1.ToolOrigin) e
 	case len(n.calls) >= maxCalls, n.clients > maxCalls:
 		return errContract("there are more than %d calls", maxCalls)
 	}
-	n.endBlock()
 	if n.calls == nil {
 		n.calls = map[string]*openCall{}
 	}
@@ -180,9 +179,19 @@ func (n *normalizer) callStarted(id, name string, origin backendv1.ToolOrigin) e
 	} else {
 		n.acted = true
 	}
-	n.pushCall(id, &ToolCallStarted{Block: n.block, ID: id, Name: name, Client: client})
-	n.block++
+	started := &ToolCallStarted{ID: id, Name: name, Client: client}
+	n.pushCall(id, started)
+	if n.calls[id].pending == nil {
+		n.number(started)
+	}
 	return n.hold(id, len(id)+len(name)+partSize)
+}
+
+// number gives a call that goes out a block of its own.
+func (n *normalizer) number(e *ToolCallStarted) {
+	n.endBlock()
+	e.Block = n.block
+	n.block++
 }
 
 // hold counts what a call keeps until it is over.
@@ -224,7 +233,12 @@ func (n *normalizer) closeCall(id string) {
 		n.order = n.order[1:]
 		if len(n.order) > 0 {
 			next := n.calls[n.order[0]]
-			n.queue = append(n.queue, next.pending...)
+			for _, e := range next.pending {
+				if started, ok := e.(*ToolCallStarted); ok {
+					n.number(started)
+				}
+				n.push(e)
+			}
 			next.pending = nil
 		}
 	}
