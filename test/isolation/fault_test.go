@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -149,39 +150,36 @@ func (f turnFault) check(t *testing.T, d dialect, o outcome) {
 // TestDeadlines shows that a plugin that never ends a turn, or ignores that it was
 // cancelled, ends neither the client's wait nor the backend's service.
 func TestDeadlines(t *testing.T) {
+	t.Parallel() // it mostly waits
 	w := newWorld(t, nil, hosttest.Entry(t, hosttest.Script{Name: faulty}, hosttest.Plain))
 	w.settled(t)
-	m := w.watch()
-	t.Run("turns", func(t *testing.T) {
-		for kind, d := range map[string]dialect{hosttest.Block: restWhole, hosttest.IgnoreCancel: restStream} {
-			t.Run(kind, func(t *testing.T) {
-				t.Parallel()
-				body := d.body(faulty, kind, "do not end")
-				body["timeout_secs"] = 0.1
-				began := time.Now()
-				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-				defer cancel()
-				resp, err := w.open(ctx, d, body)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer resp.Body.Close()
-				o, err := d.read(resp)
-				if err != nil || o.failure == nil || o.failure.kind != "timeout" || o.status != http.StatusGatewayTimeout {
-					t.Errorf("turn: %v, %v, want 504", o, err)
-				}
-				// The limit of the turn and ten seconds for the plugin to say so itself.
-				if took := time.Since(began); took < 10*time.Second || took > 15*time.Second {
-					t.Errorf("took %v", took)
-				}
-			})
-		}
-	})
+	var turns sync.WaitGroup
+	for kind, d := range map[string]dialect{hosttest.Block: restWhole, hosttest.IgnoreCancel: restStream} {
+		turns.Go(func() {
+			body := d.body(faulty, kind, "do not end")
+			body["timeout_secs"] = 0.1
+			began := time.Now()
+			resp, err := w.open(t.Context(), d, body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			o, err := d.read(resp)
+			if err != nil || o.failure == nil || o.failure.kind != "timeout" || o.status != http.StatusGatewayTimeout {
+				t.Errorf("%s: %v, %v, want 504", kind, o, err)
+			}
+			// The limit of the turn and ten seconds for the plugin to say so itself.
+			if took := time.Since(began); took < 10*time.Second || took > 15*time.Second {
+				t.Errorf("%s: took %v", kind, took)
+			}
+		})
+	}
+	eventually(t, "both turns run", func() bool { return w.backend(t, faulty).Running == 2 })
 	w.answers(t, faulty)
 	w.answers(t, healthy)
-	if c := m.end(t); c.growth > growthMost {
-		t.Errorf("memory grew by %d bytes", c.growth)
-	}
+	turns.Wait()
+	w.answers(t, faulty)
 	if b := w.backend(t, faulty); b.Running != 0 || b.Restarts != 0 {
 		t.Errorf("backend: %+v, want no turn and no restart", b)
 	}

@@ -18,6 +18,12 @@ func TestMain(m *testing.M) {
 	debug.SetGCPercent(300) // as the server does
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/clinvk/clinvk/host/runner.serveForks"),
+		goleak.Cleanup(func(code int) {
+			if binaries.dir != "" {
+				_ = os.RemoveAll(binaries.dir)
+			}
+			os.Exit(code)
+		}),
 	)
 }
 

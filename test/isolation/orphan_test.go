@@ -28,10 +28,8 @@ const orphanTime = 2 * time.Second
 // descendants of its plugins in sessions of their own: two seconds later there is
 // no process, no socket and no temporary directory of it.
 func TestKilledHost(t *testing.T) {
-	bin := t.TempDir()
-	if err := harness.Build(bin, "clinvk", "clinvk-backend-echo"); err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel() // it mostly waits
+	bin := built(t)
 	entry := hosttest.Entry(t, hosttest.Script{Name: faulty}, hosttest.Plain)
 	var worst time.Duration
 	rounds := length(5, 200)

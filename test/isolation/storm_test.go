@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,21 +84,7 @@ func (w *world) held(t testing.TB) (files, goroutines int) {
 func residentMB(t testing.TB) float64 {
 	t.Helper()
 	debug.FreeOSMemory()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return float64(kb) / 1024
-		}
-	}
-	t.Fatal("no VmRSS")
-	return 0
+	return float64(resident(t, os.Getpid(), "VmRSS")) / (1 << 20)
 }
 
 // slope of the straight line that fits best.
