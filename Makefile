@@ -57,6 +57,10 @@ race: build clis ## Run all tests with the race detector
 e2e: build clis ## Run the end-to-end tests only
 	$(GO) test -count=1 ./test/...
 
+.PHONY: chaos
+chaos: ## Run the long forms of the isolation tests (half an hour)
+	CLINVK_CHAOS=1 $(GO) test -count=1 -timeout 2h -v ./test/isolation
+
 .PHONY: bench
 bench: build clis ## Measure against baselines and print the table of docs/benchmarks.md
 	$(GO) run ./test/bench

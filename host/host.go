@@ -43,6 +43,10 @@ type Config struct {
 	APIKeys []string
 	// AllowIPs admits IP addresses as Host header: for servers on more than loopback.
 	AllowIPs bool
+	// RuntimeDir is for sockets; empty: the user's own (see supervisor.Config).
+	RuntimeDir string
+	// Timings of the plugins' lives; zero fields have their documented values.
+	Timings supervisor.Timings
 	// Logger; nil: nowhere.
 	Logger *slog.Logger
 }
@@ -78,7 +82,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	}
 	if h.supervisor, err = supervisor.New(supervisor.Config{
 		Entries: entries, Policy: plugins.Policy, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
-		StateDir: filepath.Join(s.Home, "state"),
+		StateDir: filepath.Join(s.Home, "state"), RuntimeDir: c.RuntimeDir, Timings: c.Timings,
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}

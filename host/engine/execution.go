@@ -128,8 +128,8 @@ func (x *Execution) Next() (Event, error) {
 	for {
 		if ev := x.events.pop(); ev != nil {
 			x.mark(ev)
-			if x.keys != nil {
-				x.answer.add(ev)
+			if x.keys != nil && !x.answer.add(ev) {
+				x.keys, x.answer = nil, answerBuilder{} // too large to be continued
 			}
 			return ev, nil
 		}
@@ -157,6 +157,9 @@ func (x *Execution) receive() {
 	if err != nil {
 		if x.retry() {
 			return
+		}
+		if errors.Is(err, io.EOF) { // which means that all is well, to those who call Next
+			err = errContract("the turn ended without completed or failed")
 		}
 		x.end(x.broken(err))
 		return
@@ -205,6 +208,10 @@ func (x *Execution) broken(err error) *Error {
 		return &Error{Code: CodeTimeout, Message: "the turn took longer than its limit", Backend: x.to.backend, Err: err}
 	}
 	e := &Error{Code: CodeCLIFailure, Backend: x.to.backend, Err: err, Retryable: true}
+	wait := exitWait
+	if errors.Is(err, errBreach) { // it talks, and so it lives
+		wait = 0
+	}
 	select {
 	case <-x.lease.Exited():
 		code, signal, tail := x.lease.Exit()
@@ -214,8 +221,8 @@ func (x *Execution) broken(err error) *Error {
 		}
 		e.Message = fmt.Sprintf("the plugin of backend %s ended in mid-turn (%s); it is being restarted", x.to.backend, how)
 		e.ExitCode, e.StderrTail = &code, tail
-	case <-time.After(exitWait):
-		e.Message = fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err)
+	case <-time.After(wait):
+		e.Message = clip(fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err))
 	}
 	return e
 }

@@ -35,7 +35,7 @@ func run(s Script) {
 			os.Exit(0)
 		}()
 	}
-	misbehave(s.Start)
+	misbehave(s)
 	serve(&backend{script: s})
 	if s.Start == IgnoreShutdown {
 		select {}
@@ -152,13 +152,19 @@ func (b *backend) Health(_ context.Context, r *backendv1.HealthRequest) (*backen
 			State:   backendv1.HealthState_HEALTH_STATE_NOT_INSTALLED,
 			Message: "the CLI is not installed", Remedy: "npm install fake",
 		}, nil
+	case b.script.Answer == HugeHealth && b.flagged():
+		return &backendv1.HealthResponse{State: backendv1.HealthState_HEALTH_STATE_READY, Message: strings.Repeat("m", huge/20)}, nil
 	}
 	return &backendv1.HealthResponse{State: backendv1.HealthState_HEALTH_STATE_READY}, nil
 }
 
 func (b *backend) ListModels(_ context.Context, r *backendv1.ListModelsRequest) (*backendv1.ListModelsResponse, error) {
-	if b.script.Answer == HangModels {
+	switch b.script.Answer {
+	case HangModels:
 		select {}
+	case HugeModels:
+		return &backendv1.ListModelsResponse{Models: []*backendv1.Model{{Id: "one", Title: strings.Repeat("m", huge/20)}}, NextPageToken: "more"}, nil
+	default:
 	}
 	if r.GetPageToken() == "" { // two pages
 		return &backendv1.ListModelsResponse{Models: []*backendv1.Model{{Id: "one", IsDefault: true}}, NextPageToken: "2"}, nil
@@ -172,6 +178,7 @@ func (b *backend) Execute(stream backendv1.BackendService_ExecuteServer) error {
 		return err
 	}
 	start := first.GetStart()
+	earlyFault(start.GetModel())
 	if err := stream.Send(&backendv1.ExecuteResponse{Sequence: 1, Event: &backendv1.ExecuteResponse_Started{Started: &backendv1.Started{}}}); err != nil {
 		return err
 	}
@@ -197,6 +204,9 @@ func (b *backend) Execute(stream backendv1.BackendService_ExecuteServer) error {
 		time.Sleep(50 * time.Millisecond) // os.Stderr travels over gRPC; nothing says when it has arrived
 		os.Exit(5)
 	default:
+		if done, err := streamFault(stream, start.GetModel(), text); done {
+			return err
+		}
 		if answer := disaster(start.GetModel()); answer != "" {
 			text = answer
 		}

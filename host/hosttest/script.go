@@ -56,9 +56,11 @@ const (
 	HangConfigure Fault = "hang Configure"
 	FailConfigure Fault = "fail Configure" // an error diagnostic
 	WarnConfigure Fault = "warn Configure" // a warning diagnostic
-	HangHealth    Fault = "hang Health"    // only once Deaf exists
-	NotInstalled  Fault = "not installed"  // until Mended exists
+	HangHealth    Fault = "hang Health"    // only once Flag exists
+	NotInstalled  Fault = "not installed"  // until Flag exists
 	HangModels    Fault = "hang ListModels"
+	HugeHealth    Fault = "huge Health"     // 5 MB, only once Flag exists
+	HugeModels    Fault = "huge ListModels" // 5 MB a page, and always another page
 )
 
 // Faults in a turn are asked for by Start.model. All but Echo, Secrets and Slow
