@@ -21,7 +21,7 @@ func (b backends) Info(name string) (engine.BackendInfo, bool) {
 	}
 	return engine.BackendInfo{
 		Name: s.Name, State: string(s.State), Serving: s.State.Serves(), Describe: s.Describe, Health: s.Health, Models: s.Models,
-		PID: s.PID, Restarts: s.Restarts, Path: s.Path, LastError: s.LastError,
+		PID: s.PID, Restarts: s.Restarts, Path: s.Path, LastError: s.LastError, UpdateError: s.UpdateError,
 	}, true
 }
 
@@ -31,7 +31,11 @@ func (b backends) Acquire(ctx context.Context, name string) (engine.Lease, error
 		return lease{l}, nil
 	}
 	if n, ok := errors.AsType[*supervisor.NotAvailableError](err); ok {
-		e := engine.Errorf(engine.CodeUnavailable, "%w", err)
+		code := engine.CodeUnavailable
+		if n.State == "" { // removed since the turn was routed
+			code = engine.CodeModelNotFound
+		}
+		e := engine.Errorf(code, "%w", err)
 		e.Backend, e.StderrTail, e.RetryAfter, e.Retryable = name, n.StderrTail, n.RetryAfter, n.RetryAfter > 0
 		return nil, e
 	}

@@ -48,6 +48,9 @@ type BackendInfo struct {
 	Path string
 	// LastError of the plugin; empty: none.
 	LastError string
+	// UpdateError says why the plugin's process was not replaced though its files
+	// have changed; empty: they have not, or it was.
+	UpdateError string
 }
 
 // Available says whether a turn would be tried: the plugin runs and its CLI says

@@ -80,7 +80,12 @@ func (u *unit) run() {
 		}
 	}
 	u.reply(errors.New(u.snapshot().farewell()))
-	u.set(func(s *Status) { s.State, s.NextStart = StateDraining, time.Time{} })
+	u.set(func(s *Status) {
+		s.State, s.NextStart = StateDraining, time.Time{}
+		if s.Removed {
+			s.LastError, s.Remedy, s.LastExit = s.farewell(), "", nil
+		}
+	})
 	u.retired.Wait()
 	u.set(func(s *Status) { s.State, s.PID = StateStopped, 0 })
 }

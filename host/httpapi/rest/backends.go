@@ -32,6 +32,7 @@ type backend struct {
 	Restarts    int               `json:"restarts"`
 	Path        string            `json:"path,omitempty"`
 	LastError   string            `json:"last_error,omitempty"`
+	UpdateError string            `json:"update_error,omitempty"`
 }
 
 type model struct {
@@ -77,6 +78,7 @@ func (d *Dialect) describe(info engine.BackendInfo) backend {
 		Limits:   limits{MaxPromptBytes: desc.GetLimits().GetMaxPromptBytes(), MaxBlobBytes: desc.GetLimits().GetMaxBlobBytes()},
 		Features: features(desc.GetCapabilities()),
 		PID:      info.PID, Restarts: info.Restarts, Path: info.Path, LastError: info.LastError,
+		UpdateError: info.UpdateError,
 	}
 	if b.CLIVersions == nil {
 		b.CLIVersions = map[string]string{}
