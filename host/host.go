@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/clinvk/clinvk/host/catalog"
@@ -52,8 +52,11 @@ type Host struct {
 	supervisor *supervisor.Supervisor
 	engine     *engine.Engine
 	handler    *httpapi.Server
-	// Refused lists plugins that were found and must not run, with the reason.
+	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
+
+	rescan  sync.Mutex // held during Rescan
+	entries []catalog.Entry
 }
 
 // New finds the plugins and builds all parts. Nothing is started yet.
@@ -63,22 +66,17 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	}
 	s := c.Settings
 	h := &Host{config: c, log: c.Logger}
-	entries, err := catalog.Scan(ctx, catalog.Config{
-		Dirs: slices.Concat(c.PluginDirs, s.Plugins.Dirs), Executable: c.Executable, Insecure: c.InsecurePluginDirs,
-	})
-	if err != nil {
+	var err error
+	if h.entries, err = h.scan(ctx); err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e catalog.Entry) bool {
-		return len(s.Plugins.Allow) > 0 && !slices.Contains(s.Plugins.Allow, e.Name)
-	})
-	for _, e := range entries {
+	for _, e := range h.entries {
 		if e.Refused != nil {
 			h.Refused = append(h.Refused, e)
 		}
 	}
 	if h.supervisor, err = supervisor.New(supervisor.Config{
-		Entries: entries, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
+		Entries: h.entries, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
 		StateDir: filepath.Join(s.Home, "state"),
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
@@ -132,7 +130,7 @@ func (h *Host) Stop(ctx context.Context) error { return h.supervisor.Stop(ctx) }
 
 // Serve answers on ln until ctx ends; then it takes no new turns, lets those that
 // run finish for ten seconds, and stops the plugins. ready is called when the
-// plugins are up.
+// plugins are up. Plugins that come, change or go meanwhile do so in the server, too.
 func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	s := h.config.Settings.Server
 	server := &http.Server{
@@ -143,6 +141,11 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
+	watching, endWatch := context.WithCancel(ctx)
+	defer endWatch()
+	watcher := h.newWatcher()
+	var watch sync.WaitGroup
+	watch.Go(func() { watcher.Run(watching, h.filesChanged) })
 	startErr := h.Start(ctx)
 	if startErr == nil {
 		ready()
@@ -151,6 +154,8 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 		case startErr = <-served:
 		}
 	}
+	endWatch()
+	watch.Wait()
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	err := h.engine.Drain(clean)
