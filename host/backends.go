@@ -22,7 +22,7 @@ func (b backends) Info(name string) (engine.BackendInfo, bool) {
 	return engine.BackendInfo{
 		Name: s.Name, State: string(s.State), Serving: s.State.Serves(), Describe: s.Describe, Health: s.Health, Models: s.Models,
 		PID: s.PID, Restarts: s.Restarts, Path: s.Path, SHA256: s.SHA256, Trust: string(s.Trust),
-		LastError: s.LastError, Remedy: s.Remedy,
+		LastError: s.LastError, Remedy: s.Remedy, UpdateError: s.UpdateError,
 	}, true
 }
 
@@ -39,7 +39,11 @@ func notAvailable(name string, err error) *engine.Error {
 	if !ok {
 		return engine.AsError(err)
 	}
-	e := engine.Errorf(engine.CodeUnavailable, "%w", err)
+	code := engine.CodeUnavailable
+	if n.State == "" { // removed since the turn was routed
+		code = engine.CodeModelNotFound
+	}
+	e := engine.Errorf(code, "%w", err)
 	e.Backend, e.StderrTail, e.RetryAfter, e.Retryable = name, n.StderrTail, n.RetryAfter, n.RetryAfter > 0
 	return e
 }

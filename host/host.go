@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/clinvk/clinvk/host/catalog"
@@ -55,11 +56,15 @@ type Config struct {
 type Host struct {
 	config     Config
 	log        *slog.Logger
+	plugins    *Plugins
 	supervisor *supervisor.Supervisor
 	engine     *engine.Engine
 	handler    *httpapi.Server
-	// Refused lists plugins that were found and must not run, with the reason.
+	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
+
+	rescan  sync.Mutex // held during Rescan; guards entries
+	entries []catalog.Entry
 }
 
 // New finds the plugins and builds all parts. Nothing is started yet.
@@ -68,20 +73,19 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := c.Settings
-	h := &Host{config: c, log: c.Logger}
-	plugins := NewPlugins(c)
-	entries, err := plugins.Scan(ctx)
+	h := &Host{config: c, log: c.Logger, plugins: NewPlugins(c)}
+	scanned, err := h.plugins.Scan(ctx)
 	if err != nil {
 		return nil, err
 	}
-	entries = plugins.Policy.Apply(ctx, entries)
-	for _, e := range entries {
+	h.entries = h.plugins.Policy.Apply(ctx, scanned)
+	for _, e := range h.entries {
 		if e.Refused != nil {
 			h.Refused = append(h.Refused, e)
 		}
 	}
 	if h.supervisor, err = supervisor.New(supervisor.Config{
-		Entries: entries, Policy: plugins.Policy, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
+		Entries: h.entries, Policy: h.plugins.Policy, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
 		StateDir: filepath.Join(s.Home, "state"), RuntimeDir: c.RuntimeDir, Timings: c.Timings,
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
@@ -135,7 +139,7 @@ func (h *Host) Stop(ctx context.Context) error { return h.supervisor.Stop(ctx) }
 
 // Serve answers on ln until ctx ends; then it takes no new turns, lets those that
 // run finish for ten seconds, and stops the plugins. ready is called when the
-// plugins are up.
+// plugins are up. Plugins that come, change or go meanwhile do so in the server, too.
 func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	s := h.config.Settings.Server
 	server := &http.Server{
@@ -146,6 +150,11 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
+	watching, endWatch := context.WithCancel(ctx)
+	defer endWatch()
+	watcher := h.newWatcher()
+	var watch sync.WaitGroup
+	watch.Go(func() { watcher.Run(watching, h.filesChanged) })
 	startErr := h.Start(ctx)
 	if startErr == nil {
 		ready()
@@ -154,6 +163,8 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 		case startErr = <-served:
 		}
 	}
+	endWatch()
+	watch.Wait()
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	err := h.engine.Drain(clean)

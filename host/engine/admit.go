@@ -45,6 +45,7 @@ type gate struct {
 
 	mu      sync.Mutex
 	limits  Limits
+	limit   int // on running ones, as the last turn found it: it changes with the plugin
 	running int
 	queue   []*ticket
 	took    time.Duration // a moving average of how long turns take
@@ -56,20 +57,21 @@ type ticket struct{ admitted chan struct{} }
 // the plugin's own bound, 0: none.
 func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) {
 	g.mu.Lock()
-	limit := g.limits.MaxConcurrent
+	g.limit = g.limits.MaxConcurrent
 	if plugin > 0 {
-		limit = min(limit, plugin)
+		g.limit = min(g.limit, plugin)
 	}
-	if g.running < limit && len(g.queue) == 0 {
+	g.admit()
+	if g.running < g.limit {
 		g.running++
 		g.mu.Unlock()
 		return g.leaver(), nil
 	}
 	if len(g.queue) >= g.limits.MaxQueue {
-		retry := g.estimate(limit)
-		queued := len(g.queue)
+		retry := g.estimate()
+		running, queued := g.running, len(g.queue)
 		g.mu.Unlock()
-		e := Errorf(CodeQueueFull, "backend %s is busy: %d turns run and %d wait; try again later", g.backend, limit, queued)
+		e := Errorf(CodeQueueFull, "backend %s is busy: %d turns run and %d wait; try again later", g.backend, running, queued)
 		e.Backend, e.Retryable, e.RetryAfter = g.backend, true, retry
 		return nil, e
 	}
@@ -110,6 +112,15 @@ func (g *gate) withdraw(t *ticket) bool {
 	return false
 }
 
+// admit lets those in for whom there is a place. The caller holds mu.
+func (g *gate) admit() {
+	for len(g.queue) > 0 && g.running < g.limit {
+		g.running++
+		close(g.queue[0].admitted)
+		g.queue = g.queue[1:]
+	}
+}
+
 // leaver ends a turn: its place goes to the first in the queue.
 func (g *gate) leaver() func() {
 	begin := time.Now()
@@ -118,20 +129,15 @@ func (g *gate) leaver() func() {
 		defer g.mu.Unlock()
 		const weight = 8 // of the past in the average
 		g.took += (time.Since(begin) - g.took) / weight
-		if len(g.queue) > 0 {
-			t := g.queue[0]
-			g.queue = g.queue[1:]
-			close(t.admitted)
-			return
-		}
 		g.running--
+		g.admit()
 	})
 }
 
 // estimate is when a place may be free: the queue's length in average turns,
-// between one second and half a minute.
-func (g *gate) estimate(limit int) time.Duration {
-	d := g.took * time.Duration(len(g.queue)+1) / time.Duration(max(1, limit))
+// between one second and half a minute. The caller holds mu.
+func (g *gate) estimate() time.Duration {
+	d := g.took * time.Duration(len(g.queue)+1) / time.Duration(max(1, g.limit))
 	return max(time.Second, min(d, 30*time.Second))
 }
 

@@ -54,6 +54,9 @@ type BackendInfo struct {
 	SHA256, Trust string
 	// LastError of the plugin; empty: none. Remedy says what to do; may be empty.
 	LastError, Remedy string
+	// UpdateError says why the plugin's process was not replaced though its files
+	// have changed; empty: they have not, or it was.
+	UpdateError string
 }
 
 // Available says whether a turn would be tried: the plugin runs and its CLI says

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/clinvk/clinvk/host/catalog"
@@ -156,6 +157,47 @@ func named(t testing.TB, name string, s Script, opts ...Option) catalog.Entry {
 		t.Fatalf("scanning for the fake plugin: %v, %+v", err, entries)
 	}
 	return entries[0]
+}
+
+// Program is the scripted plugin as a text that can be executed, for tests that put
+// it somewhere themselves. Two programs are never the same, so that one can be told
+// from the other.
+func Program(t testing.TB, s Script) []byte {
+	t.Helper()
+	if s.Name == "" {
+		s.Name = "fake"
+	}
+	script, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+	// Programs built with -race sleep a second before they end, unless told not to.
+	return fmt.Appendf(nil, "#!/bin/sh\n# %d\nexec env GORACE=atexit_sleep_ms=0 %s %s %s\n",
+		programs.Add(1), quote(self), argument, quote(string(script)))
+}
+
+var programs atomic.Int64
+
+// Install puts a program into a plugin directory under the name of a backend, in
+// one step, and returns its path.
+func Install(t testing.TB, dir, name string, program []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, handshake.NamePrefix+name)
+	if err := os.WriteFile(path+".new", program, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path+".new", 0o755); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // RuntimeDir makes a private directory whose path is short enough for sockets.

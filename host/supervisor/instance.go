@@ -26,6 +26,7 @@ import (
 // instance is one plugin process with the connection to it.
 type instance struct {
 	name       string
+	entry      catalog.Entry // as it was read for this process; SHA256 is what runs
 	generation uint64
 	log        *slog.Logger
 	process    *runner.Process
@@ -33,8 +34,6 @@ type instance struct {
 	backend    backendv1.BackendServiceClient
 	liveness   grpc_health_v1.HealthClient
 	dir        string // private; removed with the process
-	sha256     string
-	trust      catalog.Trust
 	stdio      sync.WaitGroup
 	lost       chan struct{} // closed when the connection broke
 	lose       func()
@@ -63,7 +62,8 @@ func launch(ctx context.Context, e catalog.Entry, policy Policy, generation uint
 		// There the plugin listens on a port that every local user can connect to.
 		return nil, refused(errors.New("the plain transport needs Unix sockets with a private directory"))
 	}
-	i := &instance{name: e.Name, generation: generation, log: log, dir: dir, sha256: program.SHA256, trust: trust, idle: make(chan struct{}), lost: make(chan struct{})}
+	e.SHA256, e.Trust = program.SHA256, trust
+	i := &instance{name: e.Name, entry: e, generation: generation, log: log, dir: dir, idle: make(chan struct{}), lost: make(chan struct{})}
 	i.lose = sync.OnceFunc(func() { close(i.lost) })
 	config := &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{

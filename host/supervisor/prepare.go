@@ -132,7 +132,7 @@ func (u *unit) configuration(i *instance, d *backendv1.DescribeResponse) (*backe
 	s := u.config.Settings(u.entry.Name)
 	r := &backendv1.ConfigureRequest{
 		StateDir: filepath.Join(u.config.StateDir, u.entry.Name), ScratchDir: filepath.Join(i.dir, "scratch"),
-		Environment: u.environment(s, i.sha256, d.GetEnvironment()), Command: s.Command,
+		Environment: u.environment(s, i.entry.SHA256, d.GetEnvironment()), Command: s.Command,
 	}
 	if err := os.MkdirAll(r.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)

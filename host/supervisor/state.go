@@ -33,7 +33,7 @@ const (
 	StateCrashed State = "crashed"
 	// StateBackoff: waits before the next start.
 	StateBackoff State = "backoff"
-	// StateQuarantined: is not started again until Restart.
+	// StateQuarantined: is not started again until Restart, or until its files change.
 	StateQuarantined State = "quarantined"
 	// StateDraining: takes no new turns and finishes those it has.
 	StateDraining State = "draining"
@@ -92,6 +92,20 @@ type Status struct {
 	Remedy    string
 	// LastExit is how the last process ended, when it was not asked to.
 	LastExit *Exit
+	// UpdateError says why the process in service was not replaced though the files
+	// on disk have changed, and what to do, one line; empty: they have not, or it was.
+	UpdateError string
+	// Removed says that the plugin is not on disk any more: it finishes its turns and
+	// then vanishes.
+	Removed bool
+}
+
+// farewell says why a plugin ends for good.
+func (s Status) farewell() string {
+	if s.Removed {
+		return "the plugin was removed"
+	}
+	return "the server is stopping"
 }
 
 // NotAvailableError says why a plugin cannot be used now.
@@ -140,7 +154,7 @@ func (s Status) notAvailable(now time.Time) *NotAvailableError {
 			e.Remedy = "mend it and run: clinvk plugin restart " + s.Name
 		}
 	case StateDraining, StateStopped:
-		e.Reason, e.Remedy = "the server is stopping", ""
+		e.Reason, e.Remedy = s.farewell(), ""
 	case StateBackoff:
 		e.RetryAfter = max(0, s.NextStart.Sub(now))
 	default: // it is being started

@@ -35,6 +35,7 @@ type backend struct {
 	SHA256      string            `json:"sha256,omitempty"`
 	Trust       string            `json:"trust,omitempty"`
 	LastError   string            `json:"last_error,omitempty"`
+	UpdateError string            `json:"update_error,omitempty"`
 }
 
 type model struct {
@@ -90,7 +91,7 @@ func (d *Dialect) describe(info engine.BackendInfo) backend {
 		Limits:   limits{MaxPromptBytes: desc.GetLimits().GetMaxPromptBytes(), MaxBlobBytes: desc.GetLimits().GetMaxBlobBytes()},
 		Features: features(desc.GetCapabilities()),
 		PID:      info.PID, Restarts: info.Restarts, Path: info.Path, SHA256: info.SHA256, Trust: info.Trust,
-		LastError: info.LastError,
+		LastError: info.LastError, UpdateError: info.UpdateError,
 	}
 	if b.CLIVersions == nil {
 		b.CLIVersions = map[string]string{}
