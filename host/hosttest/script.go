@@ -59,6 +59,9 @@ const (
 	HangHealth    Fault = "hang Health"    // only once Deaf exists
 	NotInstalled  Fault = "not installed"  // until Mended exists
 	HangModels    Fault = "hang ListModels"
+	IgnoreRelieve Fault = "ignore Relieve" // says yes and gives nothing up
+	HangRelieve   Fault = "hang Relieve"
+	NoRelieve     Fault = "no Relieve" // as plugins of before it was
 )
 
 // Faults in a turn are asked for by Start.model. All but Echo, Secrets and Slow
@@ -80,6 +83,9 @@ const (
 	Daemon         = "daemon"          // leaves a setsid double fork, answers its pid
 	HoldStderr     = "hold stderr"     // leaves a grandchild with its stderr, answers its pid
 	LeakSecret     = "leak secret"     // prints a granted secret to stderr, then exits
+	HogChild       = "hog child"       // has a descendant hold as many MiB as the text says; fails when it dies
+	HogSelf        = "hog self"        // holds them itself, until cancelled
+	ForkMany       = "fork many"       // leaves as many sleeping processes as the text says, then blocks
 )
 
 // Script is what the plugin does.
@@ -99,6 +105,9 @@ type Script struct {
 	Flag string
 	// Environment is what Describe asks for.
 	Environment []string
+	// SpareMB and IdleMB are held by two processes from Configure on, as spares and
+	// idle conversations are, until Relieve gives them up.
+	SpareMB, IdleMB int
 }
 
 // Option changes the manifest of a plugin.
@@ -188,6 +197,10 @@ func RuntimeDir(t testing.TB) string {
 func Run() {
 	if len(os.Args) != 3 || os.Args[1] != argument {
 		return
+	}
+	if mb := os.Getenv(hogVariable); mb != "" {
+		beHog(mb)
+		os.Exit(0)
 	}
 	if path := os.Getenv(strangerVariable); path != "" {
 		beStranger(path)

@@ -90,6 +90,16 @@ type Status struct {
 	Remedy    string
 	// LastExit is how the last process ended, when it was not asked to.
 	LastExit *Exit
+	// Memory in bytes and Processes of the plugin with all that it started, as last
+	// measured; 0: not measured yet, or this system does not tell.
+	Memory    int64
+	Processes int
+	// MaxMemory and MaxProcesses are what they may be; 0: anything.
+	MaxMemory    int64
+	MaxProcesses int
+	// Pressure is why new turns wait until the backend uses less, one line; empty:
+	// they do not.
+	Pressure string
 }
 
 // NotAvailableError says why a plugin cannot be used now.

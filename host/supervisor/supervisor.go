@@ -30,6 +30,9 @@ type Supervisor struct {
 	started bool
 	stopped bool
 	running sync.WaitGroup
+
+	endWatch context.CancelFunc
+	watching sync.WaitGroup
 }
 
 // New prepares the plugins; nothing is started and nothing on disk is touched.
@@ -53,6 +56,7 @@ func New(c Config) (*Supervisor, error) {
 			config: c, entry: e, log: c.Logger.With("backend", e.Name), ends: &s.ends, next: &s.next,
 			restarts: make(chan restart), decided: make(chan struct{}), changed: make(chan struct{}),
 			status: initial(e, time.Now()), history: history{timings: c.Timings},
+			walls: newWalls(e.Name, c.Logger.With("backend", e.Name), c.Timings),
 		}
 	}
 	slices.Sort(s.names)
@@ -107,6 +111,9 @@ func (s *Supervisor) begin() error {
 		u.set(func(s *Status) { s.State = StateDisabled })
 		close(u.decided)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.endWatch = cancel
+	s.watching.Go(func() { s.watchWalls(ctx) })
 	return nil
 }
 
@@ -117,7 +124,7 @@ func (s *Supervisor) begin() error {
 func (s *Supervisor) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
-	dir := s.dir
+	dir, endWatch := s.dir, s.endWatch
 	s.mu.Unlock()
 	s.endLife()
 	patience := s.config.Timings.Drain
@@ -130,6 +137,10 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	s.running.Wait()
 	s.endPatience()
 	s.endMercy()
+	if endWatch != nil {
+		endWatch()
+	}
+	s.watching.Wait()
 	if dir == nil { // never started
 		return nil
 	}

@@ -22,6 +22,7 @@ type unit struct {
 	entry  catalog.Entry
 	log    *slog.Logger
 	dir    *runner.Dir
+	walls  *walls
 	ends   *endings
 	next   *atomic.Uint64 // generation, shared by all units
 
@@ -109,6 +110,7 @@ func (u *unit) snapshot() Status {
 	if u.current != nil {
 		s.Leases = u.current.inUse()
 	}
+	u.walls.fill(&s)
 	return s
 }
 
@@ -132,7 +134,8 @@ func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
 	}
 	launching, cancel := context.WithTimeout(ctx, u.config.Timings.Handshake)
 	defer cancel()
-	i, err := launch(launching, u.entry, generation, dir, u.log)
+	u.walls.set(u.config.Settings(u.entry.Name))
+	i, err := launch(launching, u.entry, generation, dir, u.log, u.walls)
 	if err != nil {
 		if err := os.RemoveAll(dir); err != nil {
 			u.log.Warn("removing the directory of a process", "error", err)
@@ -261,6 +264,9 @@ func (u *unit) lose(ctx context.Context, i *instance, reason error) error {
 	i.kill(ctx)
 	u.retired.Go(func() { i.linger(u.ends.mercy) })
 	e := crashed(i)
+	if why, _ := i.blamed(); why != "" {
+		reason = errors.New("stopped because " + why)
+	}
 	if reason != nil {
 		e.err = reason
 	}
