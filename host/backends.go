@@ -23,7 +23,12 @@ func (b backends) Info(name string) (engine.BackendInfo, bool) {
 		Name: s.Name, State: string(s.State), Serving: s.State.Serves(), Describe: s.Describe, Health: s.Health, Models: s.Models,
 		PID: s.PID, Restarts: s.Restarts, Path: s.Path, SHA256: s.SHA256, Trust: string(s.Trust),
 		LastError: s.LastError, Remedy: s.Remedy, UpdateError: s.UpdateError,
+		Memory: s.Memory, Processes: s.Processes, MaxMemory: s.MaxMemory, MaxProcesses: s.MaxProcesses, Pressure: s.Pressure,
 	}, true
+}
+
+func (b backends) Pressure(name string) (reason string, changed <-chan struct{}) {
+	return b.supervisor.Pressure(name)
 }
 
 func (b backends) Acquire(ctx context.Context, name string) (engine.Lease, error) {

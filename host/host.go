@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"github.com/clinvk/clinvk/host/httpapi/openai"
 	"github.com/clinvk/clinvk/host/httpapi/openapi"
 	"github.com/clinvk/clinvk/host/httpapi/rest"
+	"github.com/clinvk/clinvk/host/runner"
 	"github.com/clinvk/clinvk/host/supervisor"
 )
 
@@ -193,6 +195,7 @@ func (h *Host) settings(name string) supervisor.Settings {
 	s := supervisor.Settings{
 		Enabled: b.Enabled == nil || *b.Enabled, Environment: b.Env, Command: b.Command, Warm: -1,
 	}
+	s.MaxMemory, s.MaxProcesses = walls(h.config.Settings.LimitsOf(name), runner.MachineMemory())
 	if b.Warm != nil {
 		s.Warm = *b.Warm
 	}
@@ -206,11 +209,24 @@ func (h *Host) settings(name string) supervisor.Settings {
 	return s
 }
 
-func (h *Host) limits(backend string) engine.Limits {
-	l := h.config.Settings.Limits
-	if own := h.config.Settings.Backends[backend].Limits; own != nil {
-		l = *own
+// defaultMaxProcesses is far more than any CLI runs, and far less than what makes a
+// machine unusable.
+const defaultMaxProcesses = 512
+
+// walls are the limits on memory, in bytes, and processes; 0: none. machine is the
+// memory that there is; 0: unknown.
+func walls(l config.Limits, machine int64) (memory int64, processes int) {
+	switch {
+	case l.MaxMemoryMB > 0:
+		memory = int64(l.MaxMemoryMB) << 20
+	case l.MaxMemoryMB == 0:
+		memory = machine / 2
 	}
+	return memory, max(0, cmp.Or(l.MaxProcesses, defaultMaxProcesses))
+}
+
+func (h *Host) limits(backend string) engine.Limits {
+	l := h.config.Settings.LimitsOf(backend)
 	return engine.Limits{MaxConcurrent: l.MaxConcurrent, MaxQueue: l.MaxQueue, QueueTimeout: seconds(l.QueueTimeoutSecs)}
 }
 

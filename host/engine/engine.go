@@ -114,7 +114,10 @@ func (e *Engine) gate(backend string) *gate {
 	defer e.mu.Unlock()
 	g := e.gates[backend]
 	if g == nil {
-		g = &gate{backend: backend, limits: e.config.Limits(backend).withDefaults()}
+		g = &gate{
+			backend: backend, limits: e.config.Limits(backend).withDefaults(),
+			pressure: func() (string, <-chan struct{}) { return e.backends.Pressure(backend) },
+		}
 		e.gates[backend] = g
 	}
 	return g

@@ -169,6 +169,9 @@ func (x *Execution) receive() {
 	case err != nil:
 		x.end(x.broken(err))
 	case failure != nil:
+		if failure.Code == CodeCLIFailure {
+			x.explain(failure)
+		}
 		x.end(failure)
 	case r.GetCompleted() != nil:
 		x.remember(r.GetCompleted())
@@ -221,10 +224,25 @@ func (x *Execution) broken(err error) *Error {
 		}
 		e.Message = fmt.Sprintf("the plugin of backend %s ended in mid-turn (%s); it is being restarted", x.to.backend, how)
 		e.ExitCode, e.StderrTail = &code, tail
+		x.explain(e)
 	case <-time.After(wait):
 		e.Message = clip(fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err))
 	}
 	return e
+}
+
+// blameTime is how long after the host has stopped a process a failure comes of it:
+// a plugin notices the end of its CLI at once, and tidies up.
+const blameTime = 5 * time.Second
+
+// explain makes the failure of a turn say that the host stopped its process, if it did.
+func (x *Execution) explain(e *Error) {
+	reason, at := x.lease.Stopped()
+	if reason == "" || at.Before(x.begin) || time.Since(at) > blameTime {
+		return
+	}
+	e.Err, e.Origin = errors.Join(e.Err, errors.New(e.Message)), OriginHost
+	e.Message = "the turn was stopped because " + reason
 }
 
 func (x *Execution) canceled(err error) *Error {

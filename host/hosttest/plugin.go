@@ -95,6 +95,7 @@ type backend struct {
 	script      Script
 	environment map[string]string
 	settings    string
+	kept        kept
 }
 
 const huge = 100 << 20
@@ -110,8 +111,11 @@ func (b *backend) Describe(ctx context.Context, r *backendv1.DescribeRequest) (*
 		os.Exit(4)
 	case Unimplemented:
 		return b.UnimplementedBackendServiceServer.Describe(ctx, r)
+	case NoRelieve:
+		return d, nil
 	default:
 	}
+	d.Capabilities = &backendv1.Capabilities{Relief: &backendv1.ReliefCapability{}}
 	return d, nil
 }
 
@@ -135,7 +139,21 @@ func (b *backend) Configure(_ context.Context, r *backendv1.ConfigureRequest) (*
 		}}, nil
 	default:
 	}
+	b.kept.keep(b.script)
 	return &backendv1.ConfigureResponse{}, nil
+}
+
+func (b *backend) Relieve(ctx context.Context, r *backendv1.RelieveRequest) (*backendv1.RelieveResponse, error) {
+	switch b.script.Answer {
+	case NoRelieve:
+		return b.UnimplementedBackendServiceServer.Relieve(ctx, r)
+	case HangRelieve:
+		select {}
+	case IgnoreRelieve:
+	default:
+		b.kept.relieve(b.script, r.GetLevel())
+	}
+	return &backendv1.RelieveResponse{}, nil
 }
 
 func (b *backend) flagged() bool {
@@ -203,6 +221,16 @@ func (b *backend) Execute(stream backendv1.BackendService_ExecuteServer) error {
 		_, _ = os.Stderr.WriteString("the settings are " + b.settings + "\n")
 		time.Sleep(50 * time.Millisecond) // os.Stderr travels over gRPC; nothing says when it has arrived
 		os.Exit(5)
+	case HogChild:
+		return hogChild(stream, text)
+	case HogSelf:
+		hold(text)
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	case ForkMany:
+		fork(text)
+		<-stream.Context().Done()
+		return stream.Context().Err()
 	default:
 		if done, err := streamFault(stream, start.GetModel(), text); done {
 			return err

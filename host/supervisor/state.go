@@ -98,6 +98,16 @@ type Status struct {
 	// Removed says that the plugin is not on disk any more: it finishes its turns and
 	// then vanishes.
 	Removed bool
+	// Memory in bytes and Processes of the plugin with all that it started, as last
+	// measured; 0: not measured yet, or this system does not tell.
+	Memory    int64
+	Processes int
+	// MaxMemory and MaxProcesses are what they may be; 0: anything.
+	MaxMemory    int64
+	MaxProcesses int
+	// Pressure is why new turns wait until the backend uses less, one line; empty:
+	// they do not.
+	Pressure string
 }
 
 // farewell says why a plugin ends for good.

@@ -23,6 +23,7 @@ type unit struct {
 	entry   catalog.Entry // what is to run; run's own, and unchanged during a start
 	log     *slog.Logger
 	dir     *runner.Dir
+	walls   *walls
 	ends    *endings
 	endLife context.CancelFunc
 	next    *atomic.Uint64 // generation, shared by all units
@@ -120,6 +121,7 @@ func (u *unit) snapshot() Status {
 	if u.current != nil {
 		s.Leases = u.current.inUse()
 	}
+	u.walls.fill(&s)
 	return s
 }
 
@@ -138,6 +140,7 @@ func (u *unit) start(ctx context.Context) (*instance, error) {
 func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
 	launching, cancel := context.WithTimeout(ctx, u.config.Timings.Handshake)
 	defer cancel()
+	u.walls.set(u.config.Settings(u.entry.Name))
 	i, err := u.launch(launching)
 	for errors.Is(err, syscall.ETXTBSY) && pause(launching, busyPause) {
 		i, err = u.launch(launching)
@@ -180,7 +183,7 @@ func (u *unit) launch(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, failedStart(err)
 	}
-	i, err := launch(ctx, u.entry, u.config.Policy, generation, dir, u.log)
+	i, err := launch(ctx, u.entry, u.config.Policy, generation, dir, u.log, u.walls)
 	if err != nil {
 		if err := os.RemoveAll(dir); err != nil {
 			u.log.Warn("removing the directory of a process", "error", err)
@@ -310,6 +313,9 @@ func (u *unit) lose(ctx context.Context, i *instance, reason error) error {
 	i.kill(ctx)
 	u.retired.Go(func() { i.linger(u.ends.mercy) })
 	e := crashed(i)
+	if why, _ := i.blamed(); why != "" {
+		reason = errors.New("stopped because " + why)
+	}
 	if reason != nil {
 		e.err = reason
 	}
