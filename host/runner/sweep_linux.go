@@ -48,19 +48,25 @@ func sweepOnce(match func(instance string) bool) (killed, unsure []int) {
 // vain: start times by pid.
 var bare sync.Map
 
-// blank says that a process that shows no environment runs a program nevertheless.
-// It may have none; most likely it is executing another program just now.
+// blank says that a process that shows no environment may be ours nevertheless. It
+// may have none; most likely it is executing another program just now. What is older
+// than this host is not waited for.
 func blank(pid int) bool {
 	if _, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe"); err != nil { // it ends, or is the kernel's own
 		return false
 	}
-	known, ok := bare.Load(pid)
-	if !ok {
-		return true
-	}
 	start, err := processStart(pid)
-	return err == nil && start != known
+	if err != nil || start < selfStart() {
+		return false
+	}
+	known, ok := bare.Load(pid)
+	return !ok || known != start
 }
+
+var selfStart = sync.OnceValue(func() uint64 {
+	start, _ := processStart(os.Getpid()) // 0: everything is younger
+	return start
+})
 
 // settle remembers processes that stayed blank, so that no sweep waits for them
 // again.
