@@ -158,6 +158,9 @@ func (x *Execution) receive() {
 		if x.retry() {
 			return
 		}
+		if errors.Is(err, io.EOF) { // which means that all is well, to those who call Next
+			err = errContract("the turn ended without completed or failed")
+		}
 		x.end(x.broken(err))
 		return
 	}
