@@ -43,6 +43,11 @@ type Config struct {
 	AllowIPs bool
 	// Logger; nil: nowhere.
 	Logger *slog.Logger
+	// RuntimeDir is for sockets; empty: the usual place (supervisor.Config).
+	RuntimeDir string
+	// Timings of the supervisor; zero fields have their documented values. They are
+	// no settings: clinvk chaos shortens them to show much in little time.
+	Timings supervisor.Timings
 }
 
 // Host is a server with its plugins.
@@ -79,7 +84,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	}
 	if h.supervisor, err = supervisor.New(supervisor.Config{
 		Entries: entries, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
-		StateDir: filepath.Join(s.Home, "state"),
+		StateDir: filepath.Join(s.Home, "state"), RuntimeDir: c.RuntimeDir, Timings: c.Timings,
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
@@ -117,6 +122,12 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 
 // Engine runs turns.
 func (h *Host) Engine() *engine.Engine { return h.engine }
+
+// Restart starts a new process of a backend's plugin and clears its quarantine; it
+// returns when that one is ready, or with why it is not.
+func (h *Host) Restart(ctx context.Context, backend string) error {
+	return h.supervisor.Restart(ctx, backend)
+}
 
 // Timings of serving.
 const (
