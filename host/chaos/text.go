@@ -33,8 +33,12 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "%s  %s (%s)\n", word, g.Name, g.Detail)
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	for line := range strings.Lines(b.String()) { // the tables have blanks at their ends
+		if _, err := io.WriteString(w, strings.TrimRight(line, " \n")+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // String is the time in the unit that reads best.
@@ -48,7 +52,7 @@ func (m Millis) String() string {
 func (r *Report) writeHostile(b *strings.Builder) {
 	b.WriteString("\nHostile neighbours, no faults of the backend\n")
 	t := newTable(b)
-	t.row("", "turns", "answered", "typed errors", "broken", "")
+	t.row("", "turns", "answered", "typed errors", "broken", "last error")
 	rows := append([]Neighbour{{Name: r.Backend, Turns: r.Hostile.Backend}}, r.Hostile.Neighbours...)
 	for _, n := range rows {
 		remark := n.LastError
