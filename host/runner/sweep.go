@@ -20,6 +20,15 @@ func Sweep() int {
 	})
 }
 
+// SweepOwn ends what this host's own plugins left running and returns how many
+// processes it killed. Call it when all plugins have ended: there should be none.
+func SweepOwn() int {
+	return sweep(func(instance string) bool {
+		host, ok := hostOf(instance)
+		return ok && host == HostID()
+	})
+}
+
 // sweepInstance kills every process of one plugin, also those that left its
 // process group (setsid, double fork): the environment is inherited by all.
 func sweepInstance(instance string) {
