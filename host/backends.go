@@ -22,8 +22,13 @@ func (b backends) Info(name string) (engine.BackendInfo, bool) {
 	return engine.BackendInfo{
 		Name: s.Name, State: string(s.State), Serving: s.State.Serves(), Describe: s.Describe, Health: s.Health, Models: s.Models,
 		PID: s.PID, Restarts: s.Restarts, Path: s.Path, SHA256: s.SHA256, Trust: string(s.Trust),
-		LastError: s.LastError, Remedy: s.Remedy,
+		LastError: s.LastError, Remedy: s.Remedy, UpdateError: s.UpdateError,
+		Memory: s.Memory, Processes: s.Processes, MaxMemory: s.MaxMemory, MaxProcesses: s.MaxProcesses, Pressure: s.Pressure,
 	}, true
+}
+
+func (b backends) Pressure(name string) (reason string, changed <-chan struct{}) {
+	return b.supervisor.Pressure(name)
 }
 
 func (b backends) Acquire(ctx context.Context, name string) (engine.Lease, error) {
@@ -39,7 +44,11 @@ func notAvailable(name string, err error) *engine.Error {
 	if !ok {
 		return engine.AsError(err)
 	}
-	e := engine.Errorf(engine.CodeUnavailable, "%w", err)
+	code := engine.CodeUnavailable
+	if n.State == "" { // removed since the turn was routed
+		code = engine.CodeModelNotFound
+	}
+	e := engine.Errorf(code, "%w", err)
 	e.Backend, e.StderrTail, e.RetryAfter, e.Retryable = name, n.StderrTail, n.RetryAfter, n.RetryAfter > 0
 	return e
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/clinvk/clinvk/host/catalog"
@@ -21,6 +23,7 @@ import (
 	"github.com/clinvk/clinvk/host/httpapi/openai"
 	"github.com/clinvk/clinvk/host/httpapi/openapi"
 	"github.com/clinvk/clinvk/host/httpapi/rest"
+	"github.com/clinvk/clinvk/host/runner"
 	"github.com/clinvk/clinvk/host/supervisor"
 )
 
@@ -43,6 +46,11 @@ type Config struct {
 	APIKeys []string
 	// AllowIPs admits IP addresses as Host header: for servers on more than loopback.
 	AllowIPs bool
+	// RuntimeDir is for sockets; empty: the user's own (see supervisor.Config).
+	RuntimeDir string
+	// Timings of the plugins' lives; zero fields have their documented values. They
+	// are no settings: clinvk chaos shortens them to show much in little time.
+	Timings supervisor.Timings
 	// Logger; nil: nowhere.
 	Logger *slog.Logger
 }
@@ -51,11 +59,15 @@ type Config struct {
 type Host struct {
 	config     Config
 	log        *slog.Logger
+	plugins    *Plugins
 	supervisor *supervisor.Supervisor
 	engine     *engine.Engine
 	handler    *httpapi.Server
-	// Refused lists plugins that were found and must not run, with the reason.
+	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
+
+	rescan  sync.Mutex // held during Rescan; guards entries
+	entries []catalog.Entry
 }
 
 // New finds the plugins and builds all parts. Nothing is started yet.
@@ -64,21 +76,20 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := c.Settings
-	h := &Host{config: c, log: c.Logger}
-	plugins := NewPlugins(c)
-	entries, err := plugins.Scan(ctx)
+	h := &Host{config: c, log: c.Logger, plugins: NewPlugins(c)}
+	scanned, err := h.plugins.Scan(ctx)
 	if err != nil {
 		return nil, err
 	}
-	entries = plugins.Policy.Apply(ctx, entries)
-	for _, e := range entries {
+	h.entries = h.plugins.Policy.Apply(ctx, scanned)
+	for _, e := range h.entries {
 		if e.Refused != nil {
 			h.Refused = append(h.Refused, e)
 		}
 	}
 	if h.supervisor, err = supervisor.New(supervisor.Config{
-		Entries: entries, Policy: plugins.Policy, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
-		StateDir: filepath.Join(s.Home, "state"),
+		Entries: h.entries, Policy: h.plugins.Policy, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
+		StateDir: filepath.Join(s.Home, "state"), RuntimeDir: c.RuntimeDir, Timings: c.Timings,
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
@@ -117,6 +128,12 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 // Engine runs turns.
 func (h *Host) Engine() *engine.Engine { return h.engine }
 
+// Restart starts a new process of a backend's plugin and clears its quarantine; it
+// returns when that one is ready, or with why it is not.
+func (h *Host) Restart(ctx context.Context, backend string) error {
+	return h.supervisor.Restart(ctx, backend)
+}
+
 // Timings of serving.
 const (
 	drainTime = 10 * time.Second
@@ -131,7 +148,7 @@ func (h *Host) Stop(ctx context.Context) error { return h.supervisor.Stop(ctx) }
 
 // Serve answers on ln until ctx ends; then it takes no new turns, lets those that
 // run finish for ten seconds, and stops the plugins. ready is called when the
-// plugins are up.
+// plugins are up. Plugins that come, change or go meanwhile do so in the server, too.
 func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	s := h.config.Settings.Server
 	server := &http.Server{
@@ -142,6 +159,11 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
+	watching, endWatch := context.WithCancel(ctx)
+	defer endWatch()
+	watcher := h.newWatcher()
+	var watch sync.WaitGroup
+	watch.Go(func() { watcher.Run(watching, h.filesChanged) })
 	startErr := h.Start(ctx)
 	if startErr == nil {
 		ready()
@@ -150,6 +172,8 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 		case startErr = <-served:
 		}
 	}
+	endWatch()
+	watch.Wait()
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	err := h.engine.Drain(clean)
@@ -178,6 +202,7 @@ func (h *Host) settings(name string) supervisor.Settings {
 	s := supervisor.Settings{
 		Enabled: b.Enabled == nil || *b.Enabled, Environment: b.Env, Command: b.Command, Warm: -1,
 	}
+	s.MaxMemory, s.MaxProcesses = walls(h.config.Settings.LimitsOf(name), runner.MachineMemory())
 	if b.Warm != nil {
 		s.Warm = *b.Warm
 	}
@@ -191,11 +216,24 @@ func (h *Host) settings(name string) supervisor.Settings {
 	return s
 }
 
-func (h *Host) limits(backend string) engine.Limits {
-	l := h.config.Settings.Limits
-	if own := h.config.Settings.Backends[backend].Limits; own != nil {
-		l = *own
+// defaultMaxProcesses is far more than any CLI runs, and far less than what makes a
+// machine unusable.
+const defaultMaxProcesses = 512
+
+// walls are the limits on memory, in bytes, and processes; 0: none. machine is the
+// memory that there is; 0: unknown.
+func walls(l config.Limits, machine int64) (memory int64, processes int) {
+	switch {
+	case l.MaxMemoryMB > 0:
+		memory = int64(l.MaxMemoryMB) << 20
+	case l.MaxMemoryMB == 0:
+		memory = machine / 2
 	}
+	return memory, max(0, cmp.Or(l.MaxProcesses, defaultMaxProcesses))
+}
+
+func (h *Host) limits(backend string) engine.Limits {
+	l := h.config.Settings.LimitsOf(backend)
 	return engine.Limits{MaxConcurrent: l.MaxConcurrent, MaxQueue: l.MaxQueue, QueueTimeout: seconds(l.QueueTimeoutSecs)}
 }
 

@@ -37,7 +37,9 @@ func newServe(s streams) *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the AI CLIs over HTTP",
 		Long: `Serve finds backend plugins, runs each as a process of its own, and answers
-REST (/api/v1), OpenAI's API (/openai/v1) and Anthropic's API (/anthropic).`,
+REST (/api/v1), OpenAI's API (/openai/v1) and Anthropic's API (/anthropic).
+Plugins that are added, replaced or removed meanwhile are noticed within a second
+or, where the system does not tell of changes, within a minute; on SIGHUP at once.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.portSet = cmd.Flags().Changed("port")
@@ -108,7 +110,18 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w (another port: --port)", err)
 	}
+	ctx, stop := context.WithCancel(ctx)
+	endHangup := onHangup(func() { rescan(ctx, h, logger) }, stop)
+	defer func() { stop(); endHangup() }()
 	return h.Serve(ctx, ln, func() { announce(h, ln, s) })
+}
+
+// rescan looks for plugins because somebody asks for it.
+func rescan(ctx context.Context, h *host.Host, logger *slog.Logger) {
+	logger.Info("looking for plugins")
+	if err := h.Rescan(ctx); err != nil && ctx.Err() == nil {
+		logger.Warn("the plugins stay as they are", "error", err)
+	}
 }
 
 // loopback says whether only this machine can reach an address. A name counts as

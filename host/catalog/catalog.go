@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"runtime"
 	"slices"
@@ -57,6 +58,20 @@ func (e Entry) Transport() Transport {
 
 // Interpreted says that the plugin is started by the manifest's command.
 func (e Entry) Interpreted() bool { return e.Manifest != nil && len(e.Manifest.Command) > 0 }
+
+// Same says that both start the same program in the same way, or must not be
+// started for the same reason.
+func (e Entry) Same(other Entry) bool {
+	return e.Name == other.Name && e.Path == other.Path && e.SHA256 == other.SHA256 && e.Insecure == other.Insecure &&
+		reflect.DeepEqual(e.Manifest, other.Manifest) && reason(e.Refused) == reason(other.Refused)
+}
+
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
 
 // Config says where to look.
 type Config struct {

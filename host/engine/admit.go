@@ -42,9 +42,13 @@ func (l Limits) withDefaults() Limits {
 // gate admits turns to one backend, first come first served.
 type gate struct {
 	backend string
+	// pressure says why nobody may enter now, empty: all may; changed is closed when
+	// that changes.
+	pressure func() (reason string, changed <-chan struct{})
 
 	mu      sync.Mutex
 	limits  Limits
+	limit   int // on running ones, as the last turn found it: it changes with the plugin
 	running int
 	queue   []*ticket
 	took    time.Duration // a moving average of how long turns take
@@ -56,21 +60,20 @@ type ticket struct{ admitted chan struct{} }
 // the plugin's own bound, 0: none.
 func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) {
 	g.mu.Lock()
-	limit := g.limits.MaxConcurrent
+	g.limit = g.limits.MaxConcurrent
 	if plugin > 0 {
-		limit = min(limit, plugin)
+		g.limit = min(g.limit, plugin)
 	}
-	if g.running < limit && len(g.queue) == 0 {
+	pressure, changed := g.pressure()
+	g.admit()
+	if pressure == "" && g.running < g.limit {
 		g.running++
 		g.mu.Unlock()
 		return g.leaver(), nil
 	}
 	if len(g.queue) >= g.limits.MaxQueue {
-		retry := g.estimate(limit)
-		queued := len(g.queue)
+		e := g.full(pressure)
 		g.mu.Unlock()
-		e := Errorf(CodeQueueFull, "backend %s is busy: %d turns run and %d wait; try again later", g.backend, limit, queued)
-		e.Backend, e.Retryable, e.RetryAfter = g.backend, true, retry
 		return nil, e
 	}
 	t := &ticket{admitted: make(chan struct{})}
@@ -80,21 +83,46 @@ func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) 
 
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	select {
-	case <-t.admitted:
-		return g.leaver(), nil
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-timer.C:
-		e := Errorf(CodeQueueTimeout, "backend %s was busy for %v; try again later", g.backend, wait)
-		e.Backend, e.Retryable, e.RetryAfter = g.backend, true, time.Second
-		err = e
+	for err == nil {
+		select {
+		case <-t.admitted:
+			return g.leaver(), nil
+		case <-changed:
+			// The next change is asked for first: none can be missed.
+			pressure, changed = g.pressure()
+			g.wake()
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-timer.C:
+			err = g.tooLate(wait, pressure)
+		}
 	}
 	if g.withdraw(t) {
+		g.wake() // it may have been the one to see the pressure's end
 		return nil, err
 	}
 	g.leaver()() // admitted in the same moment
 	return nil, err
+}
+
+// full is the error for a turn that cannot even wait; the caller holds mu.
+func (g *gate) full(pressure string) error {
+	e := Errorf(CodeQueueFull, "backend %s is busy: %d turns run and %d wait; try again later", g.backend, g.running, len(g.queue))
+	if pressure != "" {
+		e = Errorf(CodeQueueFull, "%s, and %d turns wait until it is less; try again later", pressure, len(g.queue))
+	}
+	e.Backend, e.Retryable, e.RetryAfter = g.backend, true, g.estimate()
+	return e
+}
+
+// tooLate is the error for a turn that has waited too long.
+func (g *gate) tooLate(wait time.Duration, pressure string) error {
+	e := Errorf(CodeQueueTimeout, "backend %s was busy for %v; try again later", g.backend, wait)
+	if pressure != "" {
+		e = Errorf(CodeQueueTimeout, "%s, and was not below it within %v; try again later", pressure, wait)
+	}
+	e.Backend, e.Retryable, e.RetryAfter = g.backend, true, time.Second
+	return e
 }
 
 // withdraw takes a ticket out of the queue; false: it was admitted already.
@@ -110,7 +138,28 @@ func (g *gate) withdraw(t *ticket) bool {
 	return false
 }
 
-// leaver ends a turn: its place goes to the first in the queue.
+// wake is admit for those who do not hold mu.
+func (g *gate) wake() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.admit()
+}
+
+// admit lets those in for whom there is a place, unless nobody may enter. The caller
+// holds mu.
+func (g *gate) admit() {
+	for len(g.queue) > 0 && g.running < g.limit {
+		if pressure, _ := g.pressure(); pressure != "" {
+			return
+		}
+		g.running++
+		close(g.queue[0].admitted)
+		g.queue = g.queue[1:]
+	}
+}
+
+// leaver ends a turn: its place goes to the first in the queue, which under
+// pressure waits for its end.
 func (g *gate) leaver() func() {
 	begin := time.Now()
 	return sync.OnceFunc(func() {
@@ -118,20 +167,15 @@ func (g *gate) leaver() func() {
 		defer g.mu.Unlock()
 		const weight = 8 // of the past in the average
 		g.took += (time.Since(begin) - g.took) / weight
-		if len(g.queue) > 0 {
-			t := g.queue[0]
-			g.queue = g.queue[1:]
-			close(t.admitted)
-			return
-		}
 		g.running--
+		g.admit()
 	})
 }
 
 // estimate is when a place may be free: the queue's length in average turns,
-// between one second and half a minute.
-func (g *gate) estimate(limit int) time.Duration {
-	d := g.took * time.Duration(len(g.queue)+1) / time.Duration(max(1, limit))
+// between one second and half a minute. The caller holds mu.
+func (g *gate) estimate() time.Duration {
+	d := g.took * time.Duration(len(g.queue)+1) / time.Duration(max(1, g.limit))
 	return max(time.Second, min(d, 30*time.Second))
 }
 

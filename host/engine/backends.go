@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"strings"
+	"time"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
@@ -19,6 +20,10 @@ type Backends interface {
 	// Restart starts a new process of the backend, also of one that is in
 	// quarantine, and returns when it is ready. Its error is an *Error.
 	Restart(ctx context.Context, name string) error
+	// Pressure says why new turns of a backend must wait until its processes use
+	// less; empty: they need not. changed is closed when that changes; nil: it never
+	// does.
+	Pressure(name string) (reason string, changed <-chan struct{})
 }
 
 // Lease is the use of one plugin process.
@@ -29,6 +34,9 @@ type Lease interface {
 	// Exited is closed when the process is gone; then Exit tells how.
 	Exited() <-chan struct{}
 	Exit() (code int, signal, stderrTail string)
+	// Stopped says why and when the host last stopped something that this process
+	// had started, or itself, because it used too much; empty: it did not.
+	Stopped() (reason string, at time.Time)
 	// Release must be called once.
 	Release()
 }
@@ -54,6 +62,17 @@ type BackendInfo struct {
 	SHA256, Trust string
 	// LastError of the plugin; empty: none. Remedy says what to do; may be empty.
 	LastError, Remedy string
+	// UpdateError says why the plugin's process was not replaced though its files
+	// have changed; empty: they have not, or it was.
+	UpdateError string
+	// Memory in bytes and Processes of the plugin and all that it started; 0: unknown.
+	Memory    int64
+	Processes int
+	// MaxMemory and MaxProcesses are what they may be; 0: anything.
+	MaxMemory    int64
+	MaxProcesses int
+	// Pressure is why new turns wait until they are less; empty: they do not.
+	Pressure string
 }
 
 // Available says whether a turn would be tried: the plugin runs and its CLI says

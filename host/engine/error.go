@@ -151,9 +151,9 @@ var contractCodes = map[backendv1.ErrorCode]Code{
 // errorFromProto is a failure that the backend told.
 func errorFromProto(backend string, f *backendv1.Failed) *Error {
 	e := &Error{
-		Code: contractCodes[f.GetCode()], Message: f.GetMessage(), Origin: OriginBackend, Backend: backend,
+		Code: contractCodes[f.GetCode()], Message: clip(f.GetMessage()), Origin: OriginBackend, Backend: backend,
 		RetryAfter: f.GetRetryAfter().AsDuration(), Retryable: f.GetRetryable(),
-		UpstreamStatus: int(f.GetUpstreamStatus()), StderrTail: f.GetStderrTail(),
+		UpstreamStatus: int(f.GetUpstreamStatus()), StderrTail: clipFront(f.GetStderrTail()),
 	}
 	if e.Message == "" {
 		e.Message = "the backend failed without saying why"

@@ -61,9 +61,13 @@ func Replay(id, backend, model string, source func() (Event, error)) *Execution 
 // plugin can still report the time-out with its usage.
 const grace = 10 * time.Second
 
-// exitWait is how long a broken stream waits for the news that the process has
-// ended, to tell how.
-const exitWait = 100 * time.Millisecond
+// A broken stream waits for the news that the process has ended, to tell how:
+// exitWait when the plugin may live, deathWait when its connection is lost. Then it
+// is dying, or about to be killed, and on a busy machine that takes its time.
+const (
+	exitWait  = 100 * time.Millisecond
+	deathWait = time.Second
+)
 
 var errClosed = errors.New("the execution was closed")
 
@@ -128,8 +132,8 @@ func (x *Execution) Next() (Event, error) {
 	for {
 		if ev := x.events.pop(); ev != nil {
 			x.mark(ev)
-			if x.keys != nil {
-				x.answer.add(ev)
+			if x.keys != nil && !x.answer.add(ev) {
+				x.keys, x.answer = nil, answerBuilder{} // too large to be continued
 			}
 			return ev, nil
 		}
@@ -155,8 +159,11 @@ func (x *Execution) mark(ev Event) {
 func (x *Execution) receive() {
 	r, err := x.stream.Recv()
 	if err != nil {
-		if x.retry() {
+		if x.retry(err) {
 			return
+		}
+		if errors.Is(err, io.EOF) { // which means that all is well, to those who call Next
+			err = errContract("the turn ended without completed or failed")
 		}
 		x.end(x.broken(err))
 		return
@@ -166,6 +173,9 @@ func (x *Execution) receive() {
 	case err != nil:
 		x.end(x.broken(err))
 	case failure != nil:
+		if failure.Code == CodeCLIFailure {
+			x.explain(failure)
+		}
 		x.end(failure)
 	case r.GetCompleted() != nil:
 		x.remember(r.GetCompleted())
@@ -175,13 +185,13 @@ func (x *Execution) receive() {
 
 // retry opens the turn on a new process when the plugin broke before the turn had
 // started there; after that never, because CLIs have side effects.
-func (x *Execution) retry() bool {
+func (x *Execution) retry(err error) bool {
 	if x.retried || x.events.started || x.ctx.Err() != nil {
 		return false
 	}
 	select {
 	case <-x.lease.Exited():
-	case <-time.After(exitWait):
+	case <-time.After(patience(err)):
 		return false // the process lives: the same would happen again
 	}
 	x.retried = true
@@ -194,6 +204,17 @@ func (x *Execution) retry() bool {
 		x.end(err)
 	}
 	return true
+}
+
+// patience is how long to wait for the end of a process whose stream broke so.
+func patience(err error) time.Duration {
+	switch {
+	case errors.Is(err, errBreach): // it talks, and so it lives
+		return 0
+	case status.Code(err) == codes.Unavailable:
+		return deathWait
+	}
+	return exitWait
 }
 
 // broken is the error for a stream that did not end as the contract says.
@@ -214,10 +235,25 @@ func (x *Execution) broken(err error) *Error {
 		}
 		e.Message = fmt.Sprintf("the plugin of backend %s ended in mid-turn (%s); it is being restarted", x.to.backend, how)
 		e.ExitCode, e.StderrTail = &code, tail
-	case <-time.After(exitWait):
-		e.Message = fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err)
+		x.explain(e)
+	case <-time.After(patience(err)):
+		e.Message = clip(fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err))
 	}
 	return e
+}
+
+// blameTime is how long after the host has stopped a process a failure comes of it:
+// a plugin notices the end of its CLI at once, and tidies up.
+const blameTime = 5 * time.Second
+
+// explain makes the failure of a turn say that the host stopped its process, if it did.
+func (x *Execution) explain(e *Error) {
+	reason, at := x.lease.Stopped()
+	if reason == "" || at.Before(x.begin) || time.Since(at) > blameTime {
+		return
+	}
+	e.Err, e.Origin = errors.Join(e.Err, errors.New(e.Message)), OriginHost
+	e.Message = "the turn was stopped because " + reason
 }
 
 func (x *Execution) canceled(err error) *Error {

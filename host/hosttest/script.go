@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/clinvk/clinvk/host/catalog"
@@ -56,9 +57,14 @@ const (
 	HangConfigure Fault = "hang Configure"
 	FailConfigure Fault = "fail Configure" // an error diagnostic
 	WarnConfigure Fault = "warn Configure" // a warning diagnostic
-	HangHealth    Fault = "hang Health"    // only once Deaf exists
-	NotInstalled  Fault = "not installed"  // until Mended exists
+	HangHealth    Fault = "hang Health"    // only once Flag exists
+	NotInstalled  Fault = "not installed"  // until Flag exists
 	HangModels    Fault = "hang ListModels"
+	HugeHealth    Fault = "huge Health"     // 5 MB, only once Flag exists
+	HugeModels    Fault = "huge ListModels" // 5 MB a page, and always another page
+	IgnoreRelieve Fault = "ignore Relieve"  // says yes and gives nothing up
+	HangRelieve   Fault = "hang Relieve"
+	NoRelieve     Fault = "no Relieve" // as plugins of before it was
 )
 
 // Faults in a turn are asked for by Start.model. All but Echo, Secrets and Slow
@@ -80,6 +86,9 @@ const (
 	Daemon         = "daemon"          // leaves a setsid double fork, answers its pid
 	HoldStderr     = "hold stderr"     // leaves a grandchild with its stderr, answers its pid
 	LeakSecret     = "leak secret"     // prints its secrets and settings to stderr, then exits
+	HogChild       = "hog child"       // has a descendant hold as many MiB as the text says; fails when it dies
+	HogSelf        = "hog self"        // holds them itself, until cancelled
+	ForkMany       = "fork many"       // leaves as many sleeping processes as the text says, then blocks
 )
 
 // Script is what the plugin does.
@@ -99,6 +108,9 @@ type Script struct {
 	Flag string
 	// Environment is what Describe asks for.
 	Environment []string
+	// SpareMB and IdleMB are held by two processes from Configure on, as spares and
+	// idle conversations are, until Relieve gives them up.
+	SpareMB, IdleMB int
 }
 
 // Option changes the manifest of a plugin.
@@ -156,6 +168,47 @@ func named(t testing.TB, name string, s Script, opts ...Option) catalog.Entry {
 	return entries[0]
 }
 
+// Program is the scripted plugin as a text that can be executed, for tests that put
+// it somewhere themselves. Two programs are never the same, so that one can be told
+// from the other.
+func Program(t testing.TB, s Script) []byte {
+	t.Helper()
+	if s.Name == "" {
+		s.Name = "fake"
+	}
+	script, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+	// Programs built with -race sleep a second before they end, unless told not to.
+	return fmt.Appendf(nil, "#!/bin/sh\n# %d\nexec env GORACE=atexit_sleep_ms=0 %s %s %s\n",
+		programs.Add(1), quote(self), argument, quote(string(script)))
+}
+
+var programs atomic.Int64
+
+// Install puts a program into a plugin directory under the name of a backend, in
+// one step, and returns its path.
+func Install(t testing.TB, dir, name string, program []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, handshake.NamePrefix+name)
+	if err := os.WriteFile(path+".new", program, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path+".new", 0o755); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // RuntimeDir makes a private directory whose path is short enough for sockets.
 func RuntimeDir(t testing.TB) string {
 	t.Helper()
@@ -188,6 +241,10 @@ func RuntimeDir(t testing.TB) string {
 func Run() {
 	if len(os.Args) != 3 || os.Args[1] != argument {
 		return
+	}
+	if mb := os.Getenv(hogVariable); mb != "" {
+		beHog(mb)
+		os.Exit(0)
 	}
 	if path := os.Getenv(strangerVariable); path != "" {
 		beStranger(path)

@@ -71,6 +71,11 @@ type Settings struct {
 	Command string
 	// Warm is how many spares to keep; negative: the plugin's own choice.
 	Warm int
+	// MaxMemory is how much memory the backend's processes may use together, in
+	// bytes; 0: any amount. See docs/plugins.md for what happens beyond it.
+	MaxMemory int64
+	// MaxProcesses is how many processes the backend may run; 0: any number.
+	MaxProcesses int
 }
 
 // DefaultSettings are enabled, with the plugin's own choices.
@@ -114,6 +119,14 @@ type Timings struct {
 	Drain time.Duration
 	// Shutdown bounds the polite end of a process; 2 s.
 	Shutdown time.Duration
+	// Watch is how often memory and processes are measured; 1 s.
+	Watch time.Duration
+	// Relief is how long each step against a backend that uses too much is given to
+	// show; 3 s.
+	Relief time.Duration
+	// ReliefFor is how long a backend keeps no spares after it used too much; 1 min,
+	// doubled each time that it happens again soon.
+	ReliefFor time.Duration
 }
 
 // Numbers that are not worth a setting.
@@ -161,6 +174,9 @@ func (c Config) withDefaults() Config {
 		{&t.CrashWindow, 10 * time.Minute},
 		{&t.Drain, 15 * time.Minute},
 		{&t.Shutdown, 2 * time.Second},
+		{&t.Watch, time.Second},
+		{&t.Relief, 3 * time.Second},
+		{&t.ReliefFor, time.Minute},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value

@@ -73,7 +73,7 @@ const deathTime = 300 * time.Millisecond
 
 // failedCall is for a process that did not answer as it must.
 func failedCall(ctx context.Context, i *instance, stage string, limit time.Duration, err error) *startError {
-	e := &startError{stage: stage, err: errors.New(status.Convert(err).Message())}
+	e := &startError{stage: stage, err: errors.New(told(err))}
 	switch status.Code(err) {
 	case codes.DeadlineExceeded:
 		e.err = fmt.Errorf("no answer within %v", limit)
@@ -93,6 +93,18 @@ func failedCall(ctx context.Context, i *instance, stage string, limit time.Durat
 	default: // the plugin's own words say it best
 	}
 	return e
+}
+
+// toldMost bounds, in bytes, what a plugin's own words add to an error.
+const toldMost = 2 << 10
+
+// told is what a failed call says.
+func told(err error) string {
+	text := status.Convert(err).Message()
+	if len(text) > toldMost {
+		return strings.ToValidUTF8(text[:toldMost], "") + "…"
+	}
+	return text
 }
 
 // crashed is for a process that ended while it served.

@@ -11,9 +11,11 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
@@ -35,7 +37,7 @@ func (u *unit) prepare(ctx context.Context, i *instance) (*prepared, error) {
 	t := u.config.Timings
 	p := &prepared{}
 	err := bounded(ctx, t.Describe, func(ctx context.Context) (err error) {
-		p.describe, err = i.backend.Describe(ctx, &backendv1.DescribeRequest{HostVersion: u.config.HostVersion, ContractRevision: contractRevision})
+		p.describe, err = i.backend.Describe(ctx, &backendv1.DescribeRequest{HostVersion: u.config.HostVersion, ContractRevision: contractRevision}, grpc.MaxCallRecvMsgSize(maxDescribe))
 		return err
 	})
 	if err != nil {
@@ -56,7 +58,7 @@ func (u *unit) prepare(ctx context.Context, i *instance) (*prepared, error) {
 			return err
 		}
 		var err error
-		p.health, err = i.backend.Health(ctx, &backendv1.HealthRequest{})
+		p.health, err = i.backend.Health(ctx, &backendv1.HealthRequest{}, grpc.MaxCallRecvMsgSize(maxReport))
 		return err
 	})
 	if err != nil {
@@ -94,7 +96,7 @@ func (u *unit) configure(ctx context.Context, i *instance, d *backendv1.Describe
 	i.process.Redact(append(secrets(request.GetEnvironment()), settingsSecrets(request.GetConfig().AsMap())...))
 	var response *backendv1.ConfigureResponse
 	err = bounded(ctx, limit, func(ctx context.Context) error {
-		response, err = i.backend.Configure(ctx, request)
+		response, err = i.backend.Configure(ctx, request, grpc.MaxCallRecvMsgSize(maxReport))
 		return err
 	})
 	if err != nil {
@@ -130,7 +132,7 @@ func (u *unit) configuration(i *instance, d *backendv1.DescribeResponse) (*backe
 	s := u.config.Settings(u.entry.Name)
 	r := &backendv1.ConfigureRequest{
 		StateDir: filepath.Join(u.config.StateDir, u.entry.Name), ScratchDir: filepath.Join(i.dir, "scratch"),
-		Environment: u.environment(s, i.sha256, d.GetEnvironment()), Command: s.Command,
+		Environment: u.environment(s, i.entry.SHA256, d.GetEnvironment()), Command: s.Command,
 	}
 	if err := os.MkdirAll(r.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)
@@ -223,16 +225,20 @@ func settingsSecrets(settings map[string]any) []string {
 const (
 	modelPages = 20
 	modelsMost = 5000
+	modelsSize = 4 << 20 // bytes
 )
 
 // listModels reads all pages.
 func listModels(ctx context.Context, i *instance) ([]*backendv1.Model, error) {
 	models := []*backendv1.Model{}
-	token := ""
+	token, size := "", 0
 	for range modelPages {
-		r, err := i.backend.ListModels(ctx, &backendv1.ListModelsRequest{PageSize: 1000, PageToken: token})
+		r, err := i.backend.ListModels(ctx, &backendv1.ListModelsRequest{PageSize: 1000, PageToken: token}, grpc.MaxCallRecvMsgSize(maxModels))
 		if err != nil {
 			return nil, fmt.Errorf("listing models: %w", err)
+		}
+		if size += proto.Size(r); size > modelsSize {
+			return nil, fmt.Errorf("listing models: the list is larger than %d MiB", modelsSize>>20)
 		}
 		models = append(models, r.GetModels()...)
 		if token = r.GetNextPageToken(); token == "" || len(models) > modelsMost {

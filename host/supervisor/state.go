@@ -33,7 +33,7 @@ const (
 	StateCrashed State = "crashed"
 	// StateBackoff: waits before the next start.
 	StateBackoff State = "backoff"
-	// StateQuarantined: is not started again until Restart.
+	// StateQuarantined: is not started again until Restart, or until its files change.
 	StateQuarantined State = "quarantined"
 	// StateDraining: takes no new turns and finishes those it has.
 	StateDraining State = "draining"
@@ -92,6 +92,30 @@ type Status struct {
 	Remedy    string
 	// LastExit is how the last process ended, when it was not asked to.
 	LastExit *Exit
+	// UpdateError says why the process in service was not replaced though the files
+	// on disk have changed, and what to do, one line; empty: they have not, or it was.
+	UpdateError string
+	// Removed says that the plugin is not on disk any more: it finishes its turns and
+	// then vanishes.
+	Removed bool
+	// Memory in bytes and Processes of the plugin with all that it started, as last
+	// measured; 0: not measured yet, or this system does not tell.
+	Memory    int64
+	Processes int
+	// MaxMemory and MaxProcesses are what they may be; 0: anything.
+	MaxMemory    int64
+	MaxProcesses int
+	// Pressure is why new turns wait until the backend uses less, one line; empty:
+	// they do not.
+	Pressure string
+}
+
+// farewell says why a plugin ends for good.
+func (s Status) farewell() string {
+	if s.Removed {
+		return "the plugin was removed"
+	}
+	return "the server is stopping"
 }
 
 // NotAvailableError says why a plugin cannot be used now.
@@ -140,7 +164,7 @@ func (s Status) notAvailable(now time.Time) *NotAvailableError {
 			e.Remedy = "mend it and run: clinvk plugin restart " + s.Name
 		}
 	case StateDraining, StateStopped:
-		e.Reason, e.Remedy = "the server is stopping", ""
+		e.Reason, e.Remedy = s.farewell(), ""
 	case StateBackoff:
 		e.RetryAfter = max(0, s.NextStart.Sub(now))
 	default: // it is being started

@@ -18,8 +18,7 @@ import (
 // concurrently.
 type Supervisor struct {
 	config Config
-	names  []string
-	units  map[string]*unit
+	roster atomic.Pointer[roster] // replaced under mu
 	ends   endings
 	next   atomic.Uint64
 
@@ -30,6 +29,9 @@ type Supervisor struct {
 	started bool
 	stopped bool
 	running sync.WaitGroup
+
+	endWatch context.CancelFunc
+	watching sync.WaitGroup
 }
 
 // New prepares the plugins; nothing is started and nothing on disk is touched.
@@ -43,22 +45,18 @@ func New(c Config) (*Supervisor, error) {
 		return nil, fmt.Errorf("setting up plugins: %w", err)
 	}
 	c.StateDir = state
-	s := &Supervisor{config: c, units: map[string]*unit{}}
-	for _, e := range c.Entries {
-		if s.units[e.Name] != nil {
-			return nil, fmt.Errorf("setting up plugins: %q is listed twice", e.Name)
-		}
-		s.names = append(s.names, e.Name)
-		s.units[e.Name] = &unit{
-			config: c, entry: e, log: c.Logger.With("backend", e.Name), ends: &s.ends, next: &s.next,
-			restarts: make(chan restart), decided: make(chan struct{}), changed: make(chan struct{}),
-			status: initial(e, time.Now()), history: history{timings: c.Timings},
-		}
+	if err := distinct(c.Entries); err != nil {
+		return nil, fmt.Errorf("setting up plugins: %w", err)
 	}
-	slices.Sort(s.names)
+	s := &Supervisor{config: c}
 	s.ends.life, s.endLife = context.WithCancel(context.Background())
 	s.ends.patience, s.endPatience = context.WithCancel(context.Background())
 	s.ends.mercy, s.endMercy = context.WithCancel(context.Background())
+	units := map[string]*unit{}
+	for _, e := range c.Entries {
+		units[e.Name] = s.newUnit(e)
+	}
+	s.roster.Store(newRoster(units))
 	return s, nil
 }
 
@@ -70,7 +68,7 @@ func (s *Supervisor) Start(ctx context.Context) error {
 	if err := s.begin(); err != nil {
 		return fmt.Errorf("starting plugins: %w", err)
 	}
-	for _, u := range s.units {
+	for _, u := range s.roster.Load().units {
 		select {
 		case <-u.decided:
 		case <-ctx.Done():
@@ -98,15 +96,12 @@ func (s *Supervisor) begin() error {
 	if s.dir, err = runner.NewDir(s.config.RuntimeDir); err != nil {
 		return err
 	}
-	for _, u := range s.units {
-		u.dir = s.dir
-		if s.config.Settings(u.entry.Name).Enabled {
-			s.running.Go(u.run)
-			continue
-		}
-		u.set(func(s *Status) { s.State = StateDisabled })
-		close(u.decided)
+	for _, u := range s.roster.Load().units {
+		s.animate(u)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.endWatch = cancel
+	s.watching.Go(func() { s.watchWalls(ctx) })
 	return nil
 }
 
@@ -117,7 +112,7 @@ func (s *Supervisor) begin() error {
 func (s *Supervisor) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
-	dir := s.dir
+	dir, endWatch := s.dir, s.endWatch
 	s.mu.Unlock()
 	s.endLife()
 	patience := s.config.Timings.Drain
@@ -130,6 +125,10 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	s.running.Wait()
 	s.endPatience()
 	s.endMercy()
+	if endWatch != nil {
+		endWatch()
+	}
+	s.watching.Wait()
 	if dir == nil { // never started
 		return nil
 	}
@@ -141,11 +140,11 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 
 // Names lists the plugins, refused and disabled ones included, in order. The
 // result is the caller's.
-func (s *Supervisor) Names() []string { return slices.Clone(s.names) }
+func (s *Supervisor) Names() []string { return slices.Clone(s.roster.Load().names) }
 
 // Status of one plugin, from memory; false when there is none of that name.
 func (s *Supervisor) Status(name string) (Status, bool) {
-	u, ok := s.units[name]
+	u, ok := s.roster.Load().units[name]
 	if !ok {
 		return Status{}, false
 	}
@@ -154,9 +153,10 @@ func (s *Supervisor) Status(name string) (Status, bool) {
 
 // Statuses of all plugins, in the order of Names.
 func (s *Supervisor) Statuses() []Status {
-	all := make([]Status, 0, len(s.names))
-	for _, name := range s.names {
-		all = append(all, s.units[name].snapshot())
+	r := s.roster.Load()
+	all := make([]Status, 0, len(r.names))
+	for _, name := range r.names {
+		all = append(all, r.units[name].snapshot())
 	}
 	return all
 }
@@ -167,7 +167,7 @@ func (s *Supervisor) Statuses() []Status {
 // the new process is ready, or with why it is not. When ctx ends first the
 // restart goes on.
 func (s *Supervisor) Restart(ctx context.Context, name string) error {
-	u, ok := s.units[name]
+	u, ok := s.roster.Load().units[name]
 	if !ok {
 		return &NotAvailableError{Name: name, Reason: "there is no such plugin"}
 	}
@@ -177,7 +177,7 @@ func (s *Supervisor) Restart(ctx context.Context, name string) error {
 	result := make(chan error, 1)
 	select {
 	case u.restarts <- restart{result}:
-	case <-s.ends.life.Done():
+	case <-u.ends.life.Done():
 		return u.snapshot().notAvailable(time.Now())
 	case <-ctx.Done():
 		return fmt.Errorf("restarting backend %q: %w", name, ctx.Err())
@@ -200,7 +200,7 @@ func (s *Supervisor) Restart(ctx context.Context, name string) error {
 // until ctx ends and at most Timings.Acquire; otherwise, and when it waited in
 // vain, the error is a *NotAvailableError.
 func (s *Supervisor) Acquire(ctx context.Context, name string) (*Lease, error) {
-	u, ok := s.units[name]
+	u, ok := s.roster.Load().units[name]
 	if !ok {
 		return nil, &NotAvailableError{Name: name, Reason: "there is no such plugin"}
 	}
@@ -216,7 +216,7 @@ func (s *Supervisor) Acquire(ctx context.Context, name string) (*Lease, error) {
 			return nil, status.notAvailable(time.Now())
 		default: // it may get ready
 		}
-		if s.ends.life.Err() != nil {
+		if u.ends.life.Err() != nil {
 			status.State = StateDraining
 			return nil, status.notAvailable(time.Now())
 		}
@@ -224,7 +224,7 @@ func (s *Supervisor) Acquire(ctx context.Context, name string) (*Lease, error) {
 		case <-changed:
 		case <-timer.C:
 			return nil, u.snapshot().notAvailable(time.Now())
-		case <-s.ends.life.Done():
+		case <-u.ends.life.Done():
 		case <-ctx.Done():
 			return nil, fmt.Errorf("waiting for backend %q: %w", name, ctx.Err())
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/clinvk/clinvk/host/catalog"
@@ -18,15 +19,19 @@ import (
 // unit is one plugin and its life. run is its only writer of states; everything
 // else reads the status.
 type unit struct {
-	config Config
-	entry  catalog.Entry
-	log    *slog.Logger
-	dir    *runner.Dir
-	ends   *endings
-	next   *atomic.Uint64 // generation, shared by all units
+	config  Config
+	entry   catalog.Entry // what is to run; run's own, and unchanged during a start
+	log     *slog.Logger
+	dir     *runner.Dir
+	walls   *walls
+	ends    *endings
+	endLife context.CancelFunc
+	next    *atomic.Uint64 // generation, shared by all units
+	alive   bool           // run runs, or has run; the supervisor's own
 
 	restarts chan restart
-	decided  chan struct{} // closed when the first start has ended, well or badly
+	posts    chan catalog.Entry // what is on disk now, the last news only
+	decided  chan struct{}      // closed when the first start has ended, well or badly
 	retired  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -36,12 +41,14 @@ type unit struct {
 
 	history history        // run's own
 	pending []chan<- error // run's own: callers of Restart that wait for the next start
+	broken  *catalog.Entry // run's own: what could not replace the process in service
 }
 
 // restart is an operator's wish.
 type restart struct{ result chan<- error }
 
-// endings are the contexts of a stop, in the order in which they end.
+// endings are the contexts of a stop, in the order in which they end. Each unit has
+// a life of its own.
 type endings struct {
 	life     context.Context //nolint:containedctx // ends: no new turns
 	patience context.Context //nolint:containedctx // ends: turns have had their time
@@ -73,8 +80,13 @@ func (u *unit) run() {
 			u.rest()
 		}
 	}
-	u.reply(errors.New("the server is stopping"))
-	u.set(func(s *Status) { s.State, s.NextStart = StateDraining, time.Time{} })
+	u.reply(errors.New(u.snapshot().farewell()))
+	u.set(func(s *Status) {
+		s.State, s.NextStart = StateDraining, time.Time{}
+		if s.Removed {
+			s.LastError, s.Remedy, s.LastExit = s.farewell(), "", nil
+		}
+	})
 	u.retired.Wait()
 	u.set(func(s *Status) { s.State, s.PID = StateStopped, 0 })
 }
@@ -109,12 +121,13 @@ func (u *unit) snapshot() Status {
 	if u.current != nil {
 		s.Leases = u.current.inUse()
 	}
+	u.walls.fill(&s)
 	return s
 }
 
 // start brings up a process and puts it into service.
 func (u *unit) start(ctx context.Context) (*instance, error) {
-	u.set(func(s *Status) { s.State, s.NextStart = StateStarting, time.Time{} })
+	u.set(func(s *Status) { s.State, s.NextStart, s.UpdateError = StateStarting, time.Time{}, "" })
 	i, p, err := u.bringUp(ctx)
 	if err != nil {
 		return nil, err
@@ -125,18 +138,14 @@ func (u *unit) start(ctx context.Context) (*instance, error) {
 
 // bringUp starts and prepares a process; nothing is left when it fails.
 func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
-	generation := u.next.Add(1)
-	dir, err := u.dir.Fresh(fmt.Sprintf("%x", generation))
-	if err != nil {
-		return nil, nil, failedStart(err)
-	}
 	launching, cancel := context.WithTimeout(ctx, u.config.Timings.Handshake)
 	defer cancel()
-	i, err := launch(launching, u.entry, u.config.Policy, generation, dir, u.log)
+	u.walls.set(u.config.Settings(u.entry.Name))
+	i, err := u.launch(launching)
+	for errors.Is(err, syscall.ETXTBSY) && pause(launching, busyPause) {
+		i, err = u.launch(launching)
+	}
 	if err != nil {
-		if err := os.RemoveAll(dir); err != nil {
-			u.log.Warn("removing the directory of a process", "error", err)
-		}
 		return nil, nil, err
 	}
 	p, err := u.prepare(ctx, i)
@@ -149,6 +158,39 @@ func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
 	}
 	u.firstModels(ctx, i)
 	return i, p, nil
+}
+
+// busyPause is how soon a file is tried again that somebody has open for writing:
+// it is being copied into place.
+const busyPause = 100 * time.Millisecond
+
+// pause waits; false: ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// launch starts a process in a directory of its own.
+func (u *unit) launch(ctx context.Context) (*instance, error) {
+	generation := u.next.Add(1)
+	dir, err := u.dir.Fresh(fmt.Sprintf("%x", generation))
+	if err != nil {
+		return nil, failedStart(err)
+	}
+	i, err := launch(ctx, u.entry, u.config.Policy, generation, dir, u.log, u.walls)
+	if err != nil {
+		if err := os.RemoveAll(dir); err != nil {
+			u.log.Warn("removing the directory of a process", "error", err)
+		}
+		return nil, err
+	}
+	return i, nil
 }
 
 // firstModels waits for the list when there is none: a request that names a model
@@ -169,6 +211,7 @@ func (u *unit) firstModels(ctx context.Context, i *instance) {
 
 // enter puts a prepared process into service.
 func (u *unit) enter(ctx context.Context, i *instance, p *prepared) {
+	u.broken = nil
 	u.mu.Lock()
 	u.current = i
 	u.mu.Unlock()
@@ -177,14 +220,15 @@ func (u *unit) enter(ctx context.Context, i *instance, p *prepared) {
 			s.Restarts++
 		}
 		s.Describe, s.Health, s.Warnings, s.Version = p.describe, p.health, p.warnings, p.describe.GetVersion()
-		s.PID, s.Generation, s.SHA256, s.Trust = i.process.PID(), i.generation, i.sha256, i.trust
+		s.PID, s.Generation, s.UpdateError = i.process.PID(), i.generation, ""
+		s.Path, s.Source, s.SHA256, s.Trust = i.entry.Path, string(i.entry.Source), i.entry.SHA256, i.entry.Trust
 		s.State = stateFor(p.health)
 		if s.LastExit == nil {
 			s.LastError, s.Remedy = "", ""
 		}
 	})
 	u.log.Info("plugin ready", "pid", i.process.PID(), "version", p.describe.GetVersion(), "health", p.health.GetState().String())
-	u.config.Policy.Ready(ctx, u.entry, i.sha256, p.describe)
+	u.config.Policy.Ready(ctx, i.entry, i.entry.SHA256, p.describe)
 }
 
 func stateFor(h *backendv1.HealthResponse) State {
@@ -218,7 +262,13 @@ func (u *unit) watch(i *instance) (*instance, error) {
 	defer cancel()
 	steady := time.NewTimer(u.config.Timings.Reset)
 	defer steady.Stop()
+	var next *successor
+	defer func() { u.abandon(ctx, next) }()
 	for {
+		restarts, posts := u.restarts, u.posts
+		if next != nil { // one at a time
+			restarts, posts = nil, nil
+		}
 		select {
 		case <-u.ends.life.Done():
 			u.retire(i)
@@ -229,15 +279,16 @@ func (u *unit) watch(i *instance) (*instance, error) {
 			return nil, u.lose(ctx, i, errLost)
 		case err := <-ill:
 			return nil, u.lose(ctx, i, err)
-		case r := <-u.restarts:
-			next, p, err := u.bringUp(ctx)
-			if err == nil {
-				u.forgive()
-				u.enter(ctx, next, p)
-			}
-			r.result <- err // when it failed the old process keeps serving
-			if err == nil {
-				return next, nil
+		case r := <-restarts:
+			next = u.startBeside(ctx, r.result)
+		case e := <-posts:
+			next = u.compare(ctx, i, e)
+		case a := <-next.arrival():
+			asked := next.asked
+			next.cancel()
+			next = nil
+			if u.succeed(ctx, a, asked) {
+				return a.instance, nil
 			}
 		case <-steady.C:
 			u.history.recovered()
@@ -262,6 +313,9 @@ func (u *unit) lose(ctx context.Context, i *instance, reason error) error {
 	i.kill(ctx)
 	u.retired.Go(func() { i.linger(u.ends.mercy) })
 	e := crashed(i)
+	if why, _ := i.blamed(); why != "" {
+		reason = errors.New("stopped because " + why)
+	}
 	if reason != nil {
 		e.err = reason
 	}
@@ -316,7 +370,8 @@ func (u *unit) fail(err error) {
 	})
 }
 
-// rest waits until the next start is due, somebody asks for it, or life ends.
+// rest waits until the next start is due, somebody asks for it, the files change,
+// or life ends.
 func (u *unit) rest() {
 	s := u.snapshot()
 	var due <-chan time.Time
@@ -325,11 +380,23 @@ func (u *unit) rest() {
 		defer timer.Stop()
 		due = timer.C
 	}
-	select {
-	case <-due:
-	case r := <-u.restarts:
-		u.forgive()
-		u.pending = append(u.pending, r.result)
-	case <-u.ends.life.Done():
+	for {
+		select {
+		case <-due:
+			return
+		case r := <-u.restarts:
+			u.forgive()
+			u.pending = append(u.pending, r.result)
+			return
+		case e := <-u.posts:
+			known := e.Same(u.entry)
+			u.adopt(e)
+			if !known {
+				u.forgive()
+				return
+			}
+		case <-u.ends.life.Done():
+			return
+		}
 	}
 }

@@ -46,11 +46,14 @@ func Root() (string, error) {
 // plugins that come with the server.
 var plugins = []string{"echo", "claude", "codex", "gemini"}
 
-// Build builds all plugins and then the server, which knows them by their sha256,
-// into dir, as make build does.
-func Build(dir string) error {
-	bundled := make([]string, 0, len(plugins))
-	for _, name := range plugins {
+// Build builds plugins and then the server, which knows them by their sha256, into
+// dir, as make build does. names are the backends to build; none: all.
+func Build(dir string, names ...string) error {
+	if len(names) == 0 {
+		names = plugins
+	}
+	bundled := make([]string, 0, len(names))
+	for _, name := range names {
 		path := filepath.Join(dir, "clinvk-backend-"+name)
 		if err := GoBuild(path, "./plugins/"+name, ""); err != nil {
 			return err

@@ -1,0 +1,4 @@
+package main
+
+// onHangup does nothing: there is no such signal here.
+func onHangup(_, _ func()) (stop func()) { return func() {} }
