@@ -61,7 +61,7 @@ func approvePlugin(ctx context.Context, o pluginApproveOptions, s streams) error
 	}
 	_, err = fmt.Fprintf(s.out, "approved %s (sha256 %s)\n", e.Path, e.SHA256)
 	if err == nil && len(o.env) > 0 {
-		_, err = fmt.Fprintf(s.out, "its CLI may have %s\n", strings.Join(o.env, ", "))
+		_, err = fmt.Fprintf(s.out, "its CLI may have %s from the plugin's next start on\n", strings.Join(o.env, ", "))
 	}
 	return err
 }

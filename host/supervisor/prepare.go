@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/clinvk/clinvk/host/catalog"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -132,7 +133,7 @@ func (u *unit) configuration(i *instance, d *backendv1.DescribeResponse) (*backe
 	s := u.config.Settings(u.entry.Name)
 	r := &backendv1.ConfigureRequest{
 		StateDir: filepath.Join(u.config.StateDir, u.entry.Name), ScratchDir: filepath.Join(i.dir, "scratch"),
-		Environment: u.environment(s, i.entry.SHA256, d.GetEnvironment()), Command: s.Command,
+		Environment: u.environment(s, i.entry, d.GetEnvironment()), Command: s.Command,
 	}
 	if err := os.MkdirAll(r.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)
@@ -164,7 +165,7 @@ var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 // environment is what the CLI gets: what the plugin asks for, the server has and
 // the policy grants, and what the operator sets.
-func (u *unit) environment(s Settings, sha256 string, wanted []string) map[string]string {
+func (u *unit) environment(s Settings, e catalog.Entry, wanted []string) map[string]string {
 	env := map[string]string{}
 	var withheld []string
 	for _, name := range wanted {
@@ -176,7 +177,7 @@ func (u *unit) environment(s Settings, sha256 string, wanted []string) map[strin
 		if !ok {
 			continue
 		}
-		if u.config.Policy.Granted(u.entry, sha256, name) {
+		if u.config.Policy.Granted(e, e.SHA256, name) {
 			env[name] = value
 		} else if _, given := s.Environment[name]; !given {
 			withheld = append(withheld, name)
@@ -184,7 +185,7 @@ func (u *unit) environment(s Settings, sha256 string, wanted []string) map[strin
 	}
 	if len(withheld) > 0 {
 		u.log.Info("variables that the plugin asks for are withheld", "names", withheld,
-			"remedy", fmt.Sprintf("name them in backends.%s.env or approve them", u.entry.Name))
+			"remedy", fmt.Sprintf("name them in backends.%s.env or approve them", e.Name))
 	}
 	for name, value := range s.Environment {
 		env[name] = value
