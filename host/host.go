@@ -78,6 +78,8 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if h.supervisor, err = supervisor.New(supervisor.Config{
 		Entries: h.entries, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
 		StateDir: filepath.Join(s.Home, "state"),
+		// Whatever is replaced or removed finishes its turns, the longest too.
+		Timings: supervisor.Timings{Drain: orDefault(seconds(s.Server.RequestTimeoutSecs), engine.DefaultTimeout)},
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
