@@ -21,11 +21,16 @@ help: ## List the targets
 .PHONY: build
 build: ## Build the server and its plugins into bin/
 	@mkdir -p $(BIN) && chmod go-w $(BIN)
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/clinvk ./cmd/clinvk
-	@for b in $(BACKENDS); do \
+	@# the plugins first: the server knows them by their sha256
+	@sha256() { { sha256sum "$$1" 2>/dev/null || shasum -a 256 "$$1"; } | cut -d ' ' -f 1; }; \
+	bundled=; \
+	for b in $(BACKENDS); do \
 		echo "$(GO) build ./plugins/$$b"; \
 		$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/clinvk-backend-$$b ./plugins/$$b || exit 1; \
-	done
+		bundled="$$bundled$${bundled:+,}$$b=$$(sha256 $(BIN)/clinvk-backend-$$b)"; \
+	done; \
+	echo "$(GO) build ./cmd/clinvk"; \
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.bundled=$$bundled" -o $(BIN)/clinvk ./cmd/clinvk
 
 .PHONY: run
 run: build ## Build everything and serve on http://127.0.0.1:8080 (ARGS="--port 9000")
@@ -51,6 +56,10 @@ race: build clis ## Run all tests with the race detector
 .PHONY: e2e
 e2e: build clis ## Run the end-to-end tests only
 	$(GO) test -count=1 ./test/...
+
+.PHONY: chaos
+chaos: ## Run the long forms of the isolation tests (half an hour)
+	CLINVK_CHAOS=1 $(GO) test -count=1 -timeout 2h -v ./test/isolation
 
 .PHONY: bench
 bench: build clis ## Measure against baselines and print the table of docs/benchmarks.md

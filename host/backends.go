@@ -21,8 +21,14 @@ func (b backends) Info(name string) (engine.BackendInfo, bool) {
 	}
 	return engine.BackendInfo{
 		Name: s.Name, State: string(s.State), Serving: s.State.Serves(), Describe: s.Describe, Health: s.Health, Models: s.Models,
-		PID: s.PID, Restarts: s.Restarts, Path: s.Path, LastError: s.LastError, UpdateError: s.UpdateError,
+		PID: s.PID, Restarts: s.Restarts, Path: s.Path, SHA256: s.SHA256, Trust: string(s.Trust),
+		LastError: s.LastError, Remedy: s.Remedy, UpdateError: s.UpdateError,
+		Memory: s.Memory, Processes: s.Processes, MaxMemory: s.MaxMemory, MaxProcesses: s.MaxProcesses, Pressure: s.Pressure,
 	}, true
+}
+
+func (b backends) Pressure(name string) (reason string, changed <-chan struct{}) {
+	return b.supervisor.Pressure(name)
 }
 
 func (b backends) Acquire(ctx context.Context, name string) (engine.Lease, error) {
@@ -30,16 +36,41 @@ func (b backends) Acquire(ctx context.Context, name string) (engine.Lease, error
 	if err == nil {
 		return lease{l}, nil
 	}
-	if n, ok := errors.AsType[*supervisor.NotAvailableError](err); ok {
-		code := engine.CodeUnavailable
-		if n.State == "" { // removed since the turn was routed
-			code = engine.CodeModelNotFound
-		}
-		e := engine.Errorf(code, "%w", err)
-		e.Backend, e.StderrTail, e.RetryAfter, e.Retryable = name, n.StderrTail, n.RetryAfter, n.RetryAfter > 0
-		return nil, e
+	return nil, notAvailable(name, err)
+}
+
+func notAvailable(name string, err error) *engine.Error {
+	n, ok := errors.AsType[*supervisor.NotAvailableError](err)
+	if !ok {
+		return engine.AsError(err)
 	}
-	return nil, engine.AsError(err)
+	code := engine.CodeUnavailable
+	if n.State == "" { // removed since the turn was routed
+		code = engine.CodeModelNotFound
+	}
+	e := engine.Errorf(code, "%w", err)
+	e.Backend, e.StderrTail, e.RetryAfter, e.Retryable = name, n.StderrTail, n.RetryAfter, n.RetryAfter > 0
+	return e
+}
+
+func (b backends) Restart(ctx context.Context, name string) error {
+	err := b.supervisor.Restart(ctx, name)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return engine.AsError(ctx.Err())
+	}
+	e := notAvailable(name, err)
+	if n, ok := errors.AsType[*supervisor.NotAvailableError](err); ok {
+		if n.State == supervisor.StateDisabled {
+			e.Code = engine.CodeConflict
+		}
+		return e
+	}
+	e = engine.Errorf(engine.CodeUnavailable, "%w", err) // the text of a start is for operators
+	e.Backend = name
+	return e
 }
 
 type lease struct{ *supervisor.Lease }

@@ -1,10 +1,8 @@
 package host
 
-import "slices"
-
-// vendorVariables are those of the server's environment that the plugins of this
-// project get for the CLI that they drive. Any other plugin gets what the
-// configuration gives it (backends.NAME.env) and nothing else.
+// vendorVariables are those of the server's environment that bundled plugins get
+// for the CLI that they drive. Any other plugin gets what the configuration gives
+// it (backends.NAME.env) or an approval names, and nothing else.
 var vendorVariables = map[string][]string{
 	"claude": {
 		"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR",
@@ -15,10 +13,4 @@ var vendorVariables = map[string][]string{
 		"GOOGLE_CLOUD_LOCATION", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_GCA", "GOOGLE_VERTEX_BASE_URL",
 		"GOOGLE_APPLICATION_CREDENTIALS",
 	},
-}
-
-// granted says whether a backend gets a variable of the server's environment that
-// its plugin asks for.
-func granted(backend, variable string) bool {
-	return slices.Contains(vendorVariables[backend], variable)
 }

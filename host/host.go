@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"github.com/clinvk/clinvk/host/httpapi/openai"
 	"github.com/clinvk/clinvk/host/httpapi/openapi"
 	"github.com/clinvk/clinvk/host/httpapi/rest"
+	"github.com/clinvk/clinvk/host/runner"
 	"github.com/clinvk/clinvk/host/supervisor"
 )
 
@@ -33,14 +35,21 @@ type Config struct {
 	PluginDirs []string
 	// InsecurePluginDirs switches the permission check of plugins off.
 	InsecurePluginDirs bool
-	// Executable is the path of the clinvk binary: plugins beside it are bundled.
+	// Executable is the path of the clinvk binary: plugins beside it are searched too.
 	Executable string
+	// Bundled holds the sha256 of the plugins that came with this clinvk, by name;
+	// nil: it was built without, and those beside Executable count as such.
+	Bundled map[string]string
 	// Version of clinvk.
 	Version string
 	// APIKeys that clients must send one of; empty: none is needed.
 	APIKeys []string
 	// AllowIPs admits IP addresses as Host header: for servers on more than loopback.
 	AllowIPs bool
+	// RuntimeDir is for sockets; empty: the user's own (see supervisor.Config).
+	RuntimeDir string
+	// Timings of the plugins' lives; zero fields have their documented values.
+	Timings supervisor.Timings
 	// Logger; nil: nowhere.
 	Logger *slog.Logger
 }
@@ -49,13 +58,14 @@ type Config struct {
 type Host struct {
 	config     Config
 	log        *slog.Logger
+	plugins    *Plugins
 	supervisor *supervisor.Supervisor
 	engine     *engine.Engine
 	handler    *httpapi.Server
 	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
 
-	rescan  sync.Mutex // held during Rescan
+	rescan  sync.Mutex // held during Rescan; guards entries
 	entries []catalog.Entry
 }
 
@@ -65,21 +75,24 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := c.Settings
-	h := &Host{config: c, log: c.Logger}
-	var err error
-	if h.entries, err = h.scan(ctx); err != nil {
+	h := &Host{config: c, log: c.Logger, plugins: NewPlugins(c)}
+	scanned, err := h.plugins.Scan(ctx)
+	if err != nil {
 		return nil, err
 	}
+	h.entries = h.plugins.Policy.Apply(ctx, scanned)
 	for _, e := range h.entries {
 		if e.Refused != nil {
 			h.Refused = append(h.Refused, e)
 		}
 	}
+	timings := c.Timings
+	if timings.Drain <= 0 { // what is replaced or removed finishes its turns, the longest too
+		timings.Drain = orDefault(seconds(s.Server.RequestTimeoutSecs), engine.DefaultTimeout)
+	}
 	if h.supervisor, err = supervisor.New(supervisor.Config{
-		Entries: h.entries, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
-		StateDir: filepath.Join(s.Home, "state"),
-		// Whatever is replaced or removed finishes its turns, the longest too.
-		Timings: supervisor.Timings{Drain: orDefault(seconds(s.Server.RequestTimeoutSecs), engine.DefaultTimeout)},
+		Entries: h.entries, Policy: h.plugins.Policy, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
+		StateDir: filepath.Join(s.Home, "state"), RuntimeDir: c.RuntimeDir, Timings: timings,
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
@@ -185,8 +198,8 @@ func (h *Host) settings(name string) supervisor.Settings {
 	b := h.config.Settings.Backends[name]
 	s := supervisor.Settings{
 		Enabled: b.Enabled == nil || *b.Enabled, Environment: b.Env, Command: b.Command, Warm: -1,
-		Grant: func(variable string) bool { return granted(name, variable) },
 	}
+	s.MaxMemory, s.MaxProcesses = walls(h.config.Settings.LimitsOf(name), runner.MachineMemory())
 	if b.Warm != nil {
 		s.Warm = *b.Warm
 	}
@@ -200,11 +213,24 @@ func (h *Host) settings(name string) supervisor.Settings {
 	return s
 }
 
-func (h *Host) limits(backend string) engine.Limits {
-	l := h.config.Settings.Limits
-	if own := h.config.Settings.Backends[backend].Limits; own != nil {
-		l = *own
+// defaultMaxProcesses is far more than any CLI runs, and far less than what makes a
+// machine unusable.
+const defaultMaxProcesses = 512
+
+// walls are the limits on memory, in bytes, and processes; 0: none. machine is the
+// memory that there is; 0: unknown.
+func walls(l config.Limits, machine int64) (memory int64, processes int) {
+	switch {
+	case l.MaxMemoryMB > 0:
+		memory = int64(l.MaxMemoryMB) << 20
+	case l.MaxMemoryMB == 0:
+		memory = machine / 2
 	}
+	return memory, max(0, cmp.Or(l.MaxProcesses, defaultMaxProcesses))
+}
+
+func (h *Host) limits(backend string) engine.Limits {
+	l := h.config.Settings.LimitsOf(backend)
 	return engine.Limits{MaxConcurrent: l.MaxConcurrent, MaxQueue: l.MaxQueue, QueueTimeout: seconds(l.QueueTimeoutSecs)}
 }
 

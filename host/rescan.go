@@ -3,34 +3,12 @@ package host
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/clinvk/clinvk/host/catalog"
 	"github.com/clinvk/clinvk/host/catalog/watch"
 )
-
-// search says where plugins are looked for.
-func (h *Host) search() catalog.Config {
-	return catalog.Config{
-		Dirs: slices.Concat(h.config.PluginDirs, h.config.Settings.Plugins.Dirs), Executable: h.config.Executable,
-		Insecure: h.config.InsecurePluginDirs,
-	}
-}
-
-// scan lists the plugins that are on disk and allowed. Whatever decides about
-// plugins decides here, at the start and at each change.
-func (h *Host) scan(ctx context.Context) ([]catalog.Entry, error) {
-	entries, err := catalog.Scan(ctx, h.search())
-	if err != nil {
-		return nil, err
-	}
-	allow := h.config.Settings.Plugins.Allow
-	return slices.DeleteFunc(entries, func(e catalog.Entry) bool {
-		return len(allow) > 0 && !slices.Contains(allow, e.Name)
-	}), nil
-}
 
 // What is on disk is believed when it stays the same for settleTime, which is
 // waited for settleMost times.
@@ -49,8 +27,8 @@ func (h *Host) Rescan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for plugins: %w", err)
 	}
-	h.entries = entries
-	return h.supervisor.Update(entries)
+	h.entries = h.plugins.Policy.Apply(ctx, entries)
+	return h.supervisor.Update(h.entries)
 }
 
 // settled scans until two looks in a row see the same: a file that is being
@@ -59,7 +37,7 @@ func (h *Host) Rescan(ctx context.Context) error {
 func (h *Host) settled(ctx context.Context) ([]catalog.Entry, error) {
 	before := h.entries
 	for range settleMost {
-		now, err := h.scan(ctx)
+		now, err := h.look(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -73,8 +51,18 @@ func (h *Host) settled(ctx context.Context) ([]catalog.Entry, error) {
 		}
 		before = now
 	}
-	now, err := h.scan(ctx)
+	now, err := h.look(ctx)
 	return steady(h.entries, before, now), err
+}
+
+// look says what is on disk and what the policy makes of it, and records nothing:
+// it may be half of a file.
+func (h *Host) look(ctx context.Context) ([]catalog.Entry, error) {
+	entries, err := h.plugins.Scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.plugins.Policy.Judge(entries), nil
 }
 
 // steady is what two looks agree on; where they do not, what was known before.
@@ -96,13 +84,11 @@ func steady(known, before, now []catalog.Entry) []catalog.Entry {
 	return agreed
 }
 
-// lockFile is where approvals of plugins are kept: a new one may change what runs.
-const lockFile = "plugins.lock"
-
-// newWatcher begins to watch what scan looks at.
+// newWatcher begins to watch what look looks at. A new approval in the lock file
+// may change what runs.
 func (h *Host) newWatcher() *watch.Watcher {
-	c := watch.Config{Files: []string{filepath.Join(h.config.Settings.Home, lockFile)}, Logger: h.log}
-	for _, dir := range catalog.SearchPath(h.search()) {
+	c := watch.Config{Files: []string{h.plugins.Lock.Path()}, Logger: h.log}
+	for _, dir := range catalog.SearchPath(h.plugins.search) {
 		c.Dirs = append(c.Dirs, dir.Path)
 	}
 	return watch.New(c)

@@ -74,5 +74,8 @@ func capabilities(b Backend) *backendv1.Capabilities {
 	if _, ok := b.(TokenCounter); ok {
 		c.CountTokens = &backendv1.TokenCountCapability{}
 	}
+	if _, ok := b.(Reliever); ok {
+		c.Relief = &backendv1.ReliefCapability{}
+	}
 	return c
 }

@@ -111,6 +111,15 @@ type TokenCounter interface {
 	CountTokens(ctx context.Context, turn *Turn) (tokens int64, estimated bool, err error)
 }
 
+// Reliever is implemented by backends that keep processes for later and can give
+// them up when the backend uses more than the operator allows.
+type Reliever interface {
+	// Relieve gives up what relief says, and keeps none of it until the next call.
+	// It must return within two seconds; ending processes may go on in the
+	// background. Turns that run are not touched.
+	Relieve(ctx context.Context, relief Relief) error
+}
+
 // Description tells what a backend is.
 type Description struct {
 	// Name of the backend, [a-z][a-z0-9-]{0,31}, the NAME of clinvk-backend-NAME.
@@ -460,6 +469,8 @@ type (
 	Severity int32
 	// FinishReason says why a turn ended.
 	FinishReason int32
+	// Relief says what a backend gives up; a higher one includes the lower.
+	Relief int32
 )
 
 // Modes. An unspecified mode arrives as ModeChat, unspecified approval and
@@ -495,6 +506,16 @@ const (
 	ToolChoiceRequired = ToolChoiceKind(1)
 	ToolChoiceNone     = ToolChoiceKind(2)
 	ToolChoiceName     = ToolChoiceKind(3)
+)
+
+// Steps of relief. An unspecified one arrives as ReliefNone.
+const (
+	// ReliefNone gives nothing up: all is kept as usual.
+	ReliefNone = Relief(backendv1.ReliefLevel_RELIEF_LEVEL_NONE)
+	// ReliefSpares gives up what is started ahead of need.
+	ReliefSpares = Relief(backendv1.ReliefLevel_RELIEF_LEVEL_SPARES)
+	// ReliefIdle gives up conversations that wait for their next turn as well.
+	ReliefIdle = Relief(backendv1.ReliefLevel_RELIEF_LEVEL_IDLE)
 )
 
 // States, severities and finish reasons.

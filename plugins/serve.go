@@ -30,6 +30,16 @@ const closeTimeout = 1500 * time.Millisecond
 // time; GOGC overrides it.
 const gcPercent = 300
 
+// shareProcessors leaves half of the processors to the CLI that the plugin drives:
+// a plugin hands events on and needs few of its own, and with fewer of them less
+// time goes into waking threads (on two processors a turn through the echo plugin
+// took 0.05 ms less, and 8 clients got a tenth more turns). GOMAXPROCS overrides it.
+func shareProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
+	}
+}
+
 // Option changes how Serve works.
 type Option func(*options)
 
@@ -77,6 +87,7 @@ func Serve(b Backend, opts ...Option) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	shareProcessors()
 	s := &service{backend: b, version: o.version, log: o.logger}
 	stop := sync.OnceFunc(func() { closeBackend(s) })
 	ctx, cancel := context.WithCancel(context.Background())
@@ -98,7 +109,7 @@ func Serve(b Backend, opts ...Option) {
 				grpc.MaxSendMsgSize(handshake.MaxFromPlugin),
 				grpc.InitialWindowSize(handshake.StreamWindow),
 				grpc.InitialConnWindowSize(handshake.ConnectionWindow),
-				grpc.NumStreamWorkers(uint32(runtime.NumCPU())), //nolint:gosec // a number of CPUs
+				grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), //nolint:gosec // a number of processors
 			)...)
 		},
 	})

@@ -141,6 +141,19 @@ func (s *service) DeleteSession(ctx context.Context, req *backendv1.DeleteSessio
 	return &backendv1.DeleteSessionResponse{}, b.DeleteSession(ctx, req.GetToken())
 }
 
+func (s *service) Relieve(ctx context.Context, req *backendv1.RelieveRequest) (r *backendv1.RelieveResponse, err error) {
+	defer s.guard("Relieve", &err)
+	b, ok := s.backend.(Reliever)
+	if !ok {
+		return s.UnimplementedBackendServiceServer.Relieve(ctx, req)
+	}
+	relief := ReliefNone
+	if l := Relief(req.GetLevel()); l == ReliefSpares || l == ReliefIdle {
+		relief = l
+	}
+	return &backendv1.RelieveResponse{}, b.Relieve(ctx, relief)
+}
+
 // Execute runs one turn. Whatever the backend does, the stream ends with exactly
 // one terminal event and an OK status, unless the host is gone.
 func (s *service) Execute(rpc backendv1.BackendService_ExecuteServer) error {

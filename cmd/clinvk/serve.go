@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clinvk/clinvk/host"
+	"github.com/clinvk/clinvk/host/catalog/trust"
 	"github.com/clinvk/clinvk/host/config"
 )
 
@@ -90,8 +91,12 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 			return err
 		}
 	}
+	ours, err := trust.ParseBundled(bundled)
+	if err != nil {
+		return err
+	}
 	h, err := host.New(ctx, host.Config{
-		Settings: settings, PluginDirs: o.pluginDirs, InsecurePluginDirs: o.insecurePluginDirs,
+		Bundled: ours, Settings: settings, PluginDirs: o.pluginDirs, InsecurePluginDirs: o.insecurePluginDirs,
 		Executable: host.Executable(), Version: version, APIKeys: keys, AllowIPs: open, Logger: logger,
 	})
 	if err != nil {

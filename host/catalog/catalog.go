@@ -34,9 +34,12 @@ type Entry struct {
 	Source Source
 	// Manifest is what stands beside the binary; nil when there is none.
 	Manifest *Manifest
-	// SHA256 is the lower-case hex digest of the file at Path when it was found.
-	// Empty when the entry is refused.
+	// SHA256 is the lower-case hex digest of the plugin when it was found: of the
+	// binary, or of everything that Program.SHA256 is made of. Empty when the files
+	// must not be run.
 	SHA256 string
+	// Trust is what a policy made of the digest; empty: none was asked.
+	Trust Trust
 	// Shadowed lists the paths of the same name further down the search path.
 	Shadowed []string
 	// Insecure switches the permission check off, also when the plugin is started.
@@ -195,7 +198,7 @@ func inspect(c candidate, e Entry) Entry {
 func load(c candidate, e Entry) Entry {
 	e.Path, e.Manifest, e.Refused = c.main(), nil, nil
 	if c.manifest != "" {
-		m, err := readManifest(c.manifest, e.Insecure)
+		m, _, err := readManifest(c.manifest, e.Insecure)
 		if err == nil {
 			err = m.fits(c.name)
 		}
@@ -214,7 +217,8 @@ func load(c candidate, e Entry) Entry {
 }
 
 // Reload reads the plugin's files again where they were found: what was mended or
-// replaced on disk counts from then on. The digest is that of the last Scan.
+// replaced on disk counts from then on. Digest and trust are those of the last
+// Scan: whoever starts the plugin decides about the program that Open returns.
 func (e Entry) Reload() Entry {
 	dir := filepath.Dir(e.Path)
 	c := candidate{name: e.Name}

@@ -405,8 +405,8 @@ func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{
 		"/plain/path-1.2_x": "/plain/path-1.2_x", "/with space": "'/with space'", "/it's": `'/it'\''s'`, "/$(rm)": "'/$(rm)'",
 	} {
-		if got := quote(in); got != want {
-			t.Errorf("quote(%q) = %s, want %s", in, got, want)
+		if got := Quote(in); got != want {
+			t.Errorf("Quote(%q) = %s, want %s", in, got, want)
 		}
 	}
 }

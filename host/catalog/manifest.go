@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,21 +49,23 @@ type Manifest struct {
 	Platforms []string `json:"platforms,omitempty"`
 }
 
-func readManifest(path string, insecure bool) (*Manifest, error) {
+// readManifest also returns the lower-case hex digest of what it read.
+func readManifest(path string, insecure bool) (*Manifest, string, error) {
 	f, err := openChecked(path, false, insecure)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+		return nil, "", fmt.Errorf("reading %s: %w", path, err)
 	}
 	m, err := ParseManifest(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, "", fmt.Errorf("%s: %w", path, err)
 	}
-	return m, nil
+	sum := sha256.Sum256(text)
+	return m, hex.EncodeToString(sum[:]), nil
 }
 
 // ParseManifest decodes a manifest strictly: unknown fields are errors.

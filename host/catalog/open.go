@@ -23,8 +23,9 @@ type Program struct {
 	Args []string
 	// Dir is the working directory that an interpreted plugin wants; empty: any.
 	Dir string
-	// SHA256 is the lower-case hex digest of what was opened: the binary, or the
-	// manifest of an interpreted plugin.
+	// SHA256 is the lower-case hex digest of what was opened: the binary, or, of an
+	// interpreted plugin, the list of digests and names of the manifest and of the
+	// files in its command. An interpreter from PATH is the system's and not part.
 	SHA256 string
 }
 
@@ -59,44 +60,82 @@ func (e Entry) Open() (*Program, error) {
 	return p, nil
 }
 
-// openCommand checks the manifest, the interpreter and every argument that is a
-// file beside the manifest.
+// openCommand checks the manifest, the interpreter and every word of the command
+// that names a file, and hashes what belongs to the plugin. The command is that of
+// the bytes that are hashed, whatever the manifest said before.
 func (e Entry) openCommand() (*Program, error) {
-	dir := filepath.Dir(e.Path)
-	f, err := openChecked(e.Path, false, e.Insecure)
+	m, sum, err := readManifest(e.Path, e.Insecure)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	p := &Program{Path: e.Manifest.Command[0], Args: e.Manifest.Command[1:], Dir: dir}
+	if len(m.Command) == 0 {
+		return nil, fmt.Errorf("%s has lost its command", e.Path)
+	}
+	p := &Program{Path: m.Command[0], Args: m.Command[1:], Dir: filepath.Dir(e.Path)}
+	list := sha256.New()
+	fmt.Fprintf(list, "%s  %q\n", sum, filepath.Base(e.Path))
+	var own []part
 	if strings.ContainsAny(p.Path, `/\`) {
-		if !filepath.IsAbs(p.Path) {
-			p.Path = filepath.Join(dir, p.Path)
-		}
-	} else if p.Path, err = exec.LookPath(p.Path); err != nil {
-		return nil, fmt.Errorf("the manifest's command %q is not in PATH: install it or name it with its directory", e.Manifest.Command[0])
+		p.Path = p.in(p.Path)
+		own = append(own, part{word: m.Command[0], path: p.Path, executable: true})
+	} else if p.Path, err = interpreter(p.Path, e.Insecure); err != nil {
+		return nil, err
 	}
-	check := []string{p.Path}
 	for _, arg := range p.Args {
-		path := arg
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, arg)
-		}
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			check = append(check, path)
+		if info, err := os.Stat(p.in(arg)); err == nil && info.Mode().IsRegular() {
+			own = append(own, part{word: arg, path: p.in(arg)})
 		}
 	}
-	for i, path := range check {
-		g, err := openChecked(path, i == 0, e.Insecure)
+	for _, f := range own {
+		sum, err := f.digest(e.Insecure)
 		if err != nil {
 			return nil, err
 		}
-		_ = g.Close() // opened for reading
+		fmt.Fprintf(list, "%s  %q\n", sum, f.word)
 	}
-	if p.SHA256, err = digest(f); err != nil {
-		return nil, fmt.Errorf("hashing %s: %w", e.Path, err)
-	}
+	p.SHA256 = hex.EncodeToString(list.Sum(nil))
 	return p, nil
+}
+
+// interpreter finds and checks a program in PATH.
+func interpreter(name string, insecure bool) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("the manifest's command %q is not in PATH: install it or name it with its directory", name)
+	}
+	f, err := openChecked(path, true, insecure)
+	if err != nil {
+		return "", err
+	}
+	_ = f.Close() // opened for reading
+	return path, nil
+}
+
+// in is a word of the command as a path.
+func (p *Program) in(word string) string {
+	if filepath.IsAbs(word) {
+		return word
+	}
+	return filepath.Join(p.Dir, word)
+}
+
+// part is a file of an interpreted plugin.
+type part struct {
+	word, path string
+	executable bool
+}
+
+func (f part) digest(insecure bool) (string, error) {
+	file, err := openChecked(f.path, f.executable, insecure)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	sum, err := digest(file)
+	if err != nil {
+		return "", fmt.Errorf("hashing %s: %w", f.path, err)
+	}
+	return sum, nil
 }
 
 // openChecked opens a file and checks the descriptor, so that what is checked is

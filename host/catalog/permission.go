@@ -1,6 +1,10 @@
 package catalog
 
-import "fmt"
+import (
+	"fmt"
+	"os"
+	"strings"
+)
 
 // PermissionError says that somebody else could have put code where clinvk would
 // run it.
@@ -16,4 +20,24 @@ type PermissionError struct {
 // Error tells what is wrong and what to run.
 func (e *PermissionError) Error() string {
 	return fmt.Sprintf("%s %s; run: %s", e.Path, e.Problem, e.Remedy)
+}
+
+// OpenTrusted opens a file for reading and checks that nobody else could have
+// written it, as is done with plugins; insecure leaves the check out.
+func OpenTrusted(path string, insecure bool) (*os.File, error) {
+	return openChecked(path, false, insecure)
+}
+
+// Quote makes a path safe to paste into a shell.
+func Quote(path string) string {
+	harmless := func(r rune) rune {
+		if strings.ContainsRune("/.-_", r) || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return -1
+		}
+		return r
+	}
+	if strings.Map(harmless, path) != "" {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
 }

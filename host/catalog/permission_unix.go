@@ -15,7 +15,7 @@ import (
 
 func checkExecutable(path string, info fs.FileInfo) error {
 	if info.Mode().Perm()&0o111 == 0 {
-		return &PermissionError{Path: path, Problem: "is not executable", Remedy: "chmod u+x " + quote(path)}
+		return &PermissionError{Path: path, Problem: "is not executable", Remedy: "chmod u+x " + Quote(path)}
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func checkOne(path string, info fs.FileInfo, stickyOK bool) error {
 	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
 		return &PermissionError{
 			Path: path, Problem: fmt.Sprintf("belongs to %s, neither to root nor to you", userName(st.Uid)),
-			Remedy: fmt.Sprintf("chown %d %s", os.Geteuid(), quote(path)),
+			Remedy: fmt.Sprintf("chown %d %s", os.Geteuid(), Quote(path)),
 		}
 	}
 	mode := info.Mode()
@@ -73,10 +73,10 @@ func checkOne(path string, info fs.FileInfo, stickyOK bool) error {
 		return nil
 	}
 	if mode.Perm()&0o002 != 0 {
-		return &PermissionError{Path: path, Problem: fmt.Sprintf("can be written by everybody (mode %#o)", mode.Perm()), Remedy: "chmod go-w " + quote(path)}
+		return &PermissionError{Path: path, Problem: fmt.Sprintf("can be written by everybody (mode %#o)", mode.Perm()), Remedy: "chmod go-w " + Quote(path)}
 	}
 	if mode.Perm()&0o020 != 0 && !privateGroup(st.Uid, st.Gid) {
-		return &PermissionError{Path: path, Problem: fmt.Sprintf("can be written by its group (mode %#o)", mode.Perm()), Remedy: "chmod g-w " + quote(path)}
+		return &PermissionError{Path: path, Problem: fmt.Sprintf("can be written by its group (mode %#o)", mode.Perm()), Remedy: "chmod g-w " + Quote(path)}
 	}
 	return nil
 }
@@ -111,18 +111,4 @@ func userName(uid uint32) string {
 		return u.Username
 	}
 	return "uid " + id
-}
-
-// quote makes a path safe to paste into a shell.
-func quote(path string) string {
-	harmless := func(r rune) rune {
-		if strings.ContainsRune("/.-_", r) || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return -1
-		}
-		return r
-	}
-	if strings.Map(harmless, path) != "" {
-		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
-	}
-	return path
 }

@@ -46,7 +46,7 @@ func SearchPath(c Config) []Dir {
 	}
 	if len(c.Dirs) > 0 {
 		add(SourceFlag, c.Dirs...)
-		add(SourceBundled, bundled(c.Executable)...)
+		add(SourceBundled, BundledDirs(c.Executable)...)
 		return unique(dirs)
 	}
 	for _, p := range filepath.SplitList(getenv(EnvPath)) {
@@ -55,7 +55,7 @@ func SearchPath(c Config) []Dir {
 		}
 	}
 	add(SourceUser, userDirs(getenv)...)
-	add(SourceBundled, bundled(c.Executable)...)
+	add(SourceBundled, BundledDirs(c.Executable)...)
 	if runtime.GOOS != "windows" {
 		add(SourceSystem, "/usr/local/lib/clinvk/plugins", "/usr/lib/clinvk/plugins")
 	}
@@ -80,7 +80,9 @@ func userDirs(getenv func(string) string) []string {
 	return dirs
 }
 
-func bundled(executable string) []string {
+// BundledDirs are where the plugins lie that come with the clinvk of this path;
+// empty path: nowhere.
+func BundledDirs(executable string) []string {
 	if executable == "" {
 		return nil
 	}

@@ -25,7 +25,7 @@ type Config struct {
 	Backends map[string]Backend `yaml:"backends"`
 	// Models are aliases by name.
 	Models map[string]Alias `yaml:"models"`
-	// Limits of every backend that has none of its own.
+	// Limits of every backend, where it sets none of its own.
 	Limits Limits `yaml:"limits"`
 	// Plugins says where plugins are.
 	Plugins Plugins `yaml:"plugins"`
@@ -77,6 +77,50 @@ type Limits struct {
 	MaxQueue int `yaml:"max_queue"`
 	// QueueTimeoutSecs is how long a turn may wait; 0: 60.
 	QueueTimeoutSecs float64 `yaml:"queue_timeout_secs"`
+	// MaxMemoryMB is what all processes of a backend may use together, in MiB; 0:
+	// half of the machine's memory; -1: any amount.
+	MaxMemoryMB int `yaml:"max_memory_mb"`
+	// MaxProcesses that a backend may run; 0: 512; -1: any number.
+	MaxProcesses int `yaml:"max_processes"`
+}
+
+// least are the lowest walls that a backend could live in: a plugin alone needs 20
+// to 40 MiB, and is one process besides its CLI's.
+const (
+	leastMemoryMB  = 64
+	leastProcesses = 4
+)
+
+// check reports values that make no sense; at is the key of l.
+func (l Limits) check(at string, bad func(format string, args ...any)) {
+	if l.MaxConcurrent < 0 {
+		bad("%s.max_concurrent must not be negative", at)
+	}
+	if l.QueueTimeoutSecs < 0 {
+		bad("%s.queue_timeout_secs must not be negative", at)
+	}
+	if n := l.MaxMemoryMB; n < -1 || n > 0 && n < leastMemoryMB {
+		bad("%s.max_memory_mb is %d; it must be -1 (no limit), 0 (half of the machine) or at least %d", at, n, leastMemoryMB)
+	}
+	if n := l.MaxProcesses; n < -1 || n > 0 && n < leastProcesses {
+		bad("%s.max_processes is %d; it must be -1 (no limit), 0 (512) or at least %d", at, n, leastProcesses)
+	}
+}
+
+// LimitsOf a backend: its own, and where it sets none those of all.
+func (c *Config) LimitsOf(backend string) Limits {
+	l := c.Limits
+	own := c.Backends[backend].Limits
+	if own == nil {
+		return l
+	}
+	return Limits{
+		MaxConcurrent:    cmp.Or(own.MaxConcurrent, l.MaxConcurrent),
+		MaxQueue:         cmp.Or(own.MaxQueue, l.MaxQueue),
+		QueueTimeoutSecs: cmp.Or(own.QueueTimeoutSecs, l.QueueTimeoutSecs),
+		MaxMemoryMB:      cmp.Or(own.MaxMemoryMB, l.MaxMemoryMB),
+		MaxProcesses:     cmp.Or(own.MaxProcesses, l.MaxProcesses),
+	}
 }
 
 // Plugins is plugins.
@@ -86,6 +130,9 @@ type Plugins struct {
 	Dirs []string `yaml:"dirs"`
 	// Allow lists the backends that may run; empty: all that are found.
 	Allow []string `yaml:"allow"`
+	// Trust is "permissions" (empty, too), or "lock": then only plugins that came
+	// with this clinvk or were approved run.
+	Trust string `yaml:"trust"`
 }
 
 // Server is server.
@@ -231,6 +278,7 @@ var (
 	modeNames     = []string{"", "chat", "agent"}
 	approvalNames = []string{"", "default", "auto", "none", "always"}
 	sandboxNames  = []string{"", "default", "read-only", "workspace", "full"}
+	trustNames    = []string{"", "permissions", "lock"}
 )
 
 func (c *Config) validate() error {
@@ -239,11 +287,15 @@ func (c *Config) validate() error {
 	if p := c.Server.Port; p != nil && (*p < 0 || *p > 65535) {
 		bad("server.port is %d; it must be between 0 and 65535", *p)
 	}
+	if t := c.Plugins.Trust; !slices.Contains(trustNames, t) {
+		bad("plugins.trust is %q; it must be one of %s", t, strings.Join(trustNames[1:], ", "))
+	}
 	for _, o := range c.Server.CORSAllowedOrigins {
 		if o == "*" {
 			bad("server.cors_allowed_origins must name origins; \"*\" would let every web page run agents")
 		}
 	}
+	c.Limits.check("limits", bad)
 	for name, a := range c.Models {
 		if a.Backend == "" {
 			bad("models.%s.backend is required", name)
@@ -263,6 +315,9 @@ func (c *Config) validate() error {
 	for name, b := range c.Backends {
 		if b.Warm != nil && *b.Warm < 0 {
 			bad("backends.%s.warm must not be negative", name)
+		}
+		if b.Limits != nil {
+			b.Limits.check("backends."+name+".limits", bad)
 		}
 	}
 	return errors.Join(errs...)

@@ -55,6 +55,12 @@ func TestErrorsSayWhatAndWhere(t *testing.T) {
 		{"no yaml", "a: [", "did not find"},
 		{"range", "server: {port: 70000}", "between 0 and 65535"},
 		{"wildcard", `server: {cors_allowed_origins: ["*"]}`, "every web page"},
+		{"turns", "limits: {max_concurrent: -1}", "limits.max_concurrent must not be negative"},
+		{"queue", "limits: {queue_timeout_secs: -1}", "limits.queue_timeout_secs must not be negative"},
+		{"no number", "limits: {max_memory_mb: 2GB}", "line 1"},
+		{"memory", "backends: {b: {limits: {max_memory_mb: 10}}}", "backends.b.limits.max_memory_mb is 10; it must be -1"},
+		{"memory below none", "limits: {max_memory_mb: -2}", "limits.max_memory_mb is -2"},
+		{"processes", "limits: {max_processes: 1}", "limits.max_processes is 1"},
 		{"alias", "models: {x: {mode: fast}}", "models.x.backend is required"},
 		{"alias mode", "models: {x: {backend: b, mode: fast}}", `models.x.mode is "fast"`},
 	}
@@ -71,5 +77,22 @@ func TestErrorsSayWhatAndWhere(t *testing.T) {
 	}
 	if _, err := Load("/does/not/exist.yaml", func(string) string { return "" }); err == nil {
 		t.Error("a named file that is missing passed")
+	}
+}
+
+func TestLimitsOfABackend(t *testing.T) {
+	c, err := load(t, `
+limits: {max_concurrent: 3, max_memory_mb: 500}
+backends:
+  own: {limits: {max_memory_mb: -1, max_processes: 9}}
+`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.LimitsOf("own"), (Limits{MaxConcurrent: 3, MaxMemoryMB: -1, MaxProcesses: 9}); got != want {
+		t.Errorf("own: %+v, want %+v", got, want)
+	}
+	if got := c.LimitsOf("other"); got != c.Limits {
+		t.Errorf("other: %+v", got)
 	}
 }

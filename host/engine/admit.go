@@ -42,6 +42,9 @@ func (l Limits) withDefaults() Limits {
 // gate admits turns to one backend, first come first served.
 type gate struct {
 	backend string
+	// pressure says why nobody may enter now, empty: all may; changed is closed when
+	// that changes.
+	pressure func() (reason string, changed <-chan struct{})
 
 	mu      sync.Mutex
 	limits  Limits
@@ -61,18 +64,16 @@ func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) 
 	if plugin > 0 {
 		g.limit = min(g.limit, plugin)
 	}
+	pressure, changed := g.pressure()
 	g.admit()
-	if g.running < g.limit {
+	if pressure == "" && g.running < g.limit {
 		g.running++
 		g.mu.Unlock()
 		return g.leaver(), nil
 	}
 	if len(g.queue) >= g.limits.MaxQueue {
-		retry := g.estimate()
-		running, queued := g.running, len(g.queue)
+		e := g.full(pressure)
 		g.mu.Unlock()
-		e := Errorf(CodeQueueFull, "backend %s is busy: %d turns run and %d wait; try again later", g.backend, running, queued)
-		e.Backend, e.Retryable, e.RetryAfter = g.backend, true, retry
 		return nil, e
 	}
 	t := &ticket{admitted: make(chan struct{})}
@@ -82,21 +83,46 @@ func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) 
 
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	select {
-	case <-t.admitted:
-		return g.leaver(), nil
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-timer.C:
-		e := Errorf(CodeQueueTimeout, "backend %s was busy for %v; try again later", g.backend, wait)
-		e.Backend, e.Retryable, e.RetryAfter = g.backend, true, time.Second
-		err = e
+	for err == nil {
+		select {
+		case <-t.admitted:
+			return g.leaver(), nil
+		case <-changed:
+			// The next change is asked for first: none can be missed.
+			pressure, changed = g.pressure()
+			g.wake()
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-timer.C:
+			err = g.tooLate(wait, pressure)
+		}
 	}
 	if g.withdraw(t) {
+		g.wake() // it may have been the one to see the pressure's end
 		return nil, err
 	}
 	g.leaver()() // admitted in the same moment
 	return nil, err
+}
+
+// full is the error for a turn that cannot even wait; the caller holds mu.
+func (g *gate) full(pressure string) error {
+	e := Errorf(CodeQueueFull, "backend %s is busy: %d turns run and %d wait; try again later", g.backend, g.running, len(g.queue))
+	if pressure != "" {
+		e = Errorf(CodeQueueFull, "%s, and %d turns wait until it is less; try again later", pressure, len(g.queue))
+	}
+	e.Backend, e.Retryable, e.RetryAfter = g.backend, true, g.estimate()
+	return e
+}
+
+// tooLate is the error for a turn that has waited too long.
+func (g *gate) tooLate(wait time.Duration, pressure string) error {
+	e := Errorf(CodeQueueTimeout, "backend %s was busy for %v; try again later", g.backend, wait)
+	if pressure != "" {
+		e = Errorf(CodeQueueTimeout, "%s, and was not below it within %v; try again later", pressure, wait)
+	}
+	e.Backend, e.Retryable, e.RetryAfter = g.backend, true, time.Second
+	return e
 }
 
 // withdraw takes a ticket out of the queue; false: it was admitted already.
@@ -112,16 +138,28 @@ func (g *gate) withdraw(t *ticket) bool {
 	return false
 }
 
-// admit lets those in for whom there is a place. The caller holds mu.
+// wake is admit for those who do not hold mu.
+func (g *gate) wake() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.admit()
+}
+
+// admit lets those in for whom there is a place, unless nobody may enter. The caller
+// holds mu.
 func (g *gate) admit() {
 	for len(g.queue) > 0 && g.running < g.limit {
+		if pressure, _ := g.pressure(); pressure != "" {
+			return
+		}
 		g.running++
 		close(g.queue[0].admitted)
 		g.queue = g.queue[1:]
 	}
 }
 
-// leaver ends a turn: its place goes to the first in the queue.
+// leaver ends a turn: its place goes to the first in the queue, which under
+// pressure waits for its end.
 func (g *gate) leaver() func() {
 	begin := time.Now()
 	return sync.OnceFunc(func() {

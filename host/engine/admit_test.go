@@ -8,11 +8,14 @@ import (
 	"time"
 )
 
+// never is a backend without pressure.
+func never() (reason string, changed <-chan struct{}) { return "", nil }
+
 // TestGateKeepsUpWithThePlugin shows that a plugin that was replaced by one with
 // other limits is not given more turns than it takes, and not fewer.
 func TestGateKeepsUpWithThePlugin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{backend: "b", limits: Limits{MaxConcurrent: 4}.withDefaults()}
+		g := &gate{backend: "b", pressure: never, limits: Limits{MaxConcurrent: 4}.withDefaults()}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		leave := make(chan func(), 20)
@@ -62,7 +65,7 @@ func TestGateKeepsUpWithThePlugin(t *testing.T) {
 // taken.
 func TestGateForgetsWhoGaveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{backend: "b", limits: Limits{MaxConcurrent: 1, QueueTimeout: time.Second}.withDefaults()}
+		g := &gate{backend: "b", pressure: never, limits: Limits{MaxConcurrent: 1, QueueTimeout: time.Second}.withDefaults()}
 		leave, err := g.enter(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)

@@ -1,6 +1,9 @@
 package engine
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Answer is a whole turn that worked.
 type Answer struct {
@@ -20,7 +23,8 @@ func (a *Answer) Text() string {
 	return b.String()
 }
 
-// Collect runs an execution to its end. The error is an *Error.
+// Collect runs an execution to its end. The error is an *Error; one is that the
+// answer is larger than 4 MiB.
 func Collect(x *Execution) (*Answer, error) {
 	var b answerBuilder
 	for {
@@ -28,7 +32,12 @@ func Collect(x *Execution) (*Answer, error) {
 		if err != nil {
 			return nil, AsError(err)
 		}
-		b.add(ev)
+		if !b.add(ev) {
+			return nil, &Error{
+				Code: CodeCLIFailure, Backend: x.Backend,
+				Message: fmt.Sprintf("the answer of backend %s is larger than %d MiB; ask for it as a stream", x.Backend, maxAnswer>>20),
+			}
+		}
 		if c, ok := ev.(*Completed); ok {
 			return &Answer{Parts: b.parts(), Completed: *c}, nil
 		}
@@ -42,24 +51,30 @@ type answerBuilder struct {
 	open  *Reasoning // the reasoning block that is being read
 	kind  byte
 	block int
+	size  int
 }
 
-func (b *answerBuilder) add(ev Event) {
+// add takes an event in; false: the answer is too large to be kept.
+func (b *answerBuilder) add(ev Event) bool {
 	switch v := ev.(type) {
 	case *TextDelta:
 		b.begin('t', v.Block)
+		b.size += len(v.Text)
 		b.text.WriteString(v.Text)
 	case *ReasoningDelta:
 		b.begin('r', v.Block)
+		b.size += len(v.Text) + len(v.Signature)
 		b.text.WriteString(v.Text)
 		b.open.Signature = append(b.open.Signature, v.Signature...)
 		b.open.Redacted = b.open.Redacted || v.Redacted
 	case *ToolCallDone:
 		if v.Client {
 			b.flush()
+			b.size += Size(v)
 			b.done = append(b.done, v.ToolCall)
 		}
 	}
+	return b.size <= maxAnswer
 }
 
 func (b *answerBuilder) begin(kind byte, block int) {
@@ -68,6 +83,7 @@ func (b *answerBuilder) begin(kind byte, block int) {
 	}
 	b.flush()
 	b.kind, b.block = kind, block
+	b.size += partSize
 	if kind == 'r' {
 		b.open = &Reasoning{}
 	}

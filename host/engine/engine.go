@@ -84,6 +84,17 @@ func (e *Engine) Backend(name string) (BackendInfo, error) {
 	return info, nil
 }
 
+// Restart starts a new process of a backend and returns what is known about it then.
+func (e *Engine) Restart(ctx context.Context, name string) (BackendInfo, error) {
+	if _, err := e.Backend(name); err != nil {
+		return BackendInfo{}, err
+	}
+	if err := e.backends.Restart(ctx, name); err != nil {
+		return BackendInfo{}, err
+	}
+	return e.Backend(name)
+}
+
 // Load is the number of running and waiting turns of a backend, and the bound on
 // running ones.
 func (e *Engine) Load(name string) (running, queued, limit int) {
@@ -103,7 +114,10 @@ func (e *Engine) gate(backend string) *gate {
 	defer e.mu.Unlock()
 	g := e.gates[backend]
 	if g == nil {
-		g = &gate{backend: backend, limits: e.config.Limits(backend).withDefaults()}
+		g = &gate{
+			backend: backend, limits: e.config.Limits(backend).withDefaults(),
+			pressure: func() (string, <-chan struct{}) { return e.backends.Pressure(backend) },
+		}
 		e.gates[backend] = g
 	}
 	return g

@@ -91,8 +91,8 @@ func TestContractBreachesAreTypedErrors(t *testing.T) {
 		code   Code
 		text   string
 	}{
-		{"no terminal event", []*backendv1.ExecuteResponse{started(), delta("x")}, CodeCLIFailure, "EOF"},
-		{"nothing at all", nil, CodeCLIFailure, "EOF"},
+		{"no terminal event", []*backendv1.ExecuteResponse{started(), delta("x")}, CodeCLIFailure, "without completed or failed"},
+		{"nothing at all", nil, CodeCLIFailure, "without completed or failed"},
 		{"a gap", []*backendv1.ExecuteResponse{started(), gap}, CodeCLIFailure, "sequence 9"},
 		{"arguments of no call", []*backendv1.ExecuteResponse{started(), call}, CodeCLIFailure, "not started"},
 		{"failed", []*backendv1.ExecuteResponse{failed(backendv1.ErrorCode_ERROR_CODE_OVERLOADED)}, CodeOverloaded, "it failed"},

@@ -26,6 +26,8 @@ const (
 	CodeModelNotFound
 	// CodeNotFound says that a session or the like does not exist: 404.
 	CodeNotFound
+	// CodeConflict says that the state of what was asked for forbids it: 409.
+	CodeConflict
 	// CodeTooLarge says that the prompt is too long: 413.
 	CodeTooLarge
 	// CodeRateLimited is the provider's limit: 429.
@@ -149,9 +151,9 @@ var contractCodes = map[backendv1.ErrorCode]Code{
 // errorFromProto is a failure that the backend told.
 func errorFromProto(backend string, f *backendv1.Failed) *Error {
 	e := &Error{
-		Code: contractCodes[f.GetCode()], Message: f.GetMessage(), Origin: OriginBackend, Backend: backend,
+		Code: contractCodes[f.GetCode()], Message: clip(f.GetMessage()), Origin: OriginBackend, Backend: backend,
 		RetryAfter: f.GetRetryAfter().AsDuration(), Retryable: f.GetRetryable(),
-		UpstreamStatus: int(f.GetUpstreamStatus()), StderrTail: f.GetStderrTail(),
+		UpstreamStatus: int(f.GetUpstreamStatus()), StderrTail: clipFront(f.GetStderrTail()),
 	}
 	if e.Message == "" {
 		e.Message = "the backend failed without saying why"

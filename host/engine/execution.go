@@ -128,8 +128,8 @@ func (x *Execution) Next() (Event, error) {
 	for {
 		if ev := x.events.pop(); ev != nil {
 			x.mark(ev)
-			if x.keys != nil {
-				x.answer.add(ev)
+			if x.keys != nil && !x.answer.add(ev) {
+				x.keys, x.answer = nil, answerBuilder{} // too large to be continued
 			}
 			return ev, nil
 		}
@@ -158,6 +158,9 @@ func (x *Execution) receive() {
 		if x.retry() {
 			return
 		}
+		if errors.Is(err, io.EOF) { // which means that all is well, to those who call Next
+			err = errContract("the turn ended without completed or failed")
+		}
 		x.end(x.broken(err))
 		return
 	}
@@ -166,6 +169,9 @@ func (x *Execution) receive() {
 	case err != nil:
 		x.end(x.broken(err))
 	case failure != nil:
+		if failure.Code == CodeCLIFailure {
+			x.explain(failure)
+		}
 		x.end(failure)
 	case r.GetCompleted() != nil:
 		x.remember(r.GetCompleted())
@@ -205,6 +211,10 @@ func (x *Execution) broken(err error) *Error {
 		return &Error{Code: CodeTimeout, Message: "the turn took longer than its limit", Backend: x.to.backend, Err: err}
 	}
 	e := &Error{Code: CodeCLIFailure, Backend: x.to.backend, Err: err, Retryable: true}
+	wait := exitWait
+	if errors.Is(err, errBreach) { // it talks, and so it lives
+		wait = 0
+	}
 	select {
 	case <-x.lease.Exited():
 		code, signal, tail := x.lease.Exit()
@@ -214,10 +224,25 @@ func (x *Execution) broken(err error) *Error {
 		}
 		e.Message = fmt.Sprintf("the plugin of backend %s ended in mid-turn (%s); it is being restarted", x.to.backend, how)
 		e.ExitCode, e.StderrTail = &code, tail
-	case <-time.After(exitWait):
-		e.Message = fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err)
+		x.explain(e)
+	case <-time.After(wait):
+		e.Message = clip(fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err))
 	}
 	return e
+}
+
+// blameTime is how long after the host has stopped a process a failure comes of it:
+// a plugin notices the end of its CLI at once, and tidies up.
+const blameTime = 5 * time.Second
+
+// explain makes the failure of a turn say that the host stopped its process, if it did.
+func (x *Execution) explain(e *Error) {
+	reason, at := x.lease.Stopped()
+	if reason == "" || at.Before(x.begin) || time.Since(at) > blameTime {
+		return
+	}
+	e.Err, e.Origin = errors.Join(e.Err, errors.New(e.Message)), OriginHost
+	e.Message = "the turn was stopped because " + reason
 }
 
 func (x *Execution) canceled(err error) *Error {

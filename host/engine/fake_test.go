@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -24,7 +25,13 @@ type fakeBackends struct {
 	procs    map[string]*process
 	acquired int
 	released int
+	pressure string // of all backends
+	changed  chan struct{}
+	stopped  string // why the host stopped something of a process
 }
+
+// Restart starts none: the fakes are functions.
+func (f *fakeBackends) Restart(context.Context, string) error { return nil }
 
 // process is one generation of a backend.
 type process struct {
@@ -59,7 +66,7 @@ func (f *fakeService) Execute(s backendv1.BackendService_ExecuteServer) error {
 }
 
 func newFakes(t *testing.T) *fakeBackends {
-	f := &fakeBackends{t: t, infos: map[string]BackendInfo{}, procs: map[string]*process{}}
+	f := &fakeBackends{t: t, infos: map[string]BackendInfo{}, procs: map[string]*process{}, changed: make(chan struct{})}
 	t.Cleanup(func() {
 		for _, p := range f.procs {
 			p.kill()
@@ -132,6 +139,21 @@ func (f *fakeBackends) Acquire(_ context.Context, name string) (Lease, error) {
 	return &fakeLease{fakes: f, process: p}, nil
 }
 
+// press changes what Pressure tells.
+func (f *fakeBackends) press(reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pressure = reason
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *fakeBackends) Pressure(string) (string, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pressure, f.changed
+}
+
 type fakeLease struct {
 	fakes   *fakeBackends
 	process *process
@@ -142,6 +164,11 @@ func (l *fakeLease) Client() backendv1.BackendServiceClient { return l.process.c
 func (l *fakeLease) Generation() uint64                     { return l.process.generation }
 func (l *fakeLease) Exited() <-chan struct{}                { return l.process.exited }
 func (l *fakeLease) Exit() (int, string, string)            { return -1, "killed", "last words" }
+func (l *fakeLease) Stopped() (string, time.Time) {
+	l.fakes.mu.Lock()
+	defer l.fakes.mu.Unlock()
+	return l.fakes.stopped, time.Now()
+}
 func (l *fakeLease) Release() {
 	l.once.Do(func() {
 		l.fakes.mu.Lock()

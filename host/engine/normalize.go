@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
@@ -16,6 +18,8 @@ type normalizer struct {
 	wire     uint32 // the plugin's number of the current block
 	usage    Usage
 	calls    map[string]*openCall
+	held     int      // bytes that these calls keep
+	clients  int      // calls of the client's tools so far
 	order    []string // ids of open client calls; only the first one's events go out
 	said     bool     // text was sent
 	acted    bool     // the backend ran a tool since
@@ -25,15 +29,18 @@ type normalizer struct {
 // openCall is a call whose arguments are still coming.
 type openCall struct {
 	name      string
-	arguments string
+	arguments strings.Builder
 	client    bool
 	pending   []Event // while another call is open
+	held      int     // bytes
 	done      bool
 }
 
+var errBreach = errors.New("the plugin broke the contract")
+
 // errContract is a plugin that does not keep the contract.
 func errContract(format string, args ...any) error {
-	return fmt.Errorf("the plugin broke the contract: "+format, args...)
+	return fmt.Errorf("%w: "+format, append([]any{errBreach}, args...)...)
 }
 
 // add takes one event in; what it means is in the queue. Completed is among it;
@@ -63,7 +70,7 @@ func (n *normalizer) add(backend string, r *backendv1.ExecuteResponse) (failure 
 	case *backendv1.ExecuteResponse_ReasoningDelta:
 		n.reasoning(v.ReasoningDelta)
 	case *backendv1.ExecuteResponse_ToolCallStarted:
-		n.callStarted(v.ToolCallStarted.GetId(), v.ToolCallStarted.GetName(), v.ToolCallStarted.GetOrigin())
+		return nil, n.callStarted(v.ToolCallStarted.GetId(), v.ToolCallStarted.GetName(), v.ToolCallStarted.GetOrigin())
 	case *backendv1.ExecuteResponse_ToolCallDelta:
 		return nil, n.callDelta(v.ToolCallDelta)
 	case *backendv1.ExecuteResponse_ToolCall:
@@ -78,7 +85,7 @@ func (n *normalizer) add(backend string, r *backendv1.ExecuteResponse) (failure 
 		n.usage = usageFromProto(v.Usage)
 		n.push(&UsageEvent{n.usage})
 	case *backendv1.ExecuteResponse_Notice:
-		n.push(&Notice{Message: v.Notice.GetMessage()})
+		n.push(&Notice{Message: clip(v.Notice.GetMessage())})
 	case *backendv1.ExecuteResponse_Completed:
 		return nil, n.completed(v.Completed)
 	default: // an event of a later revision: ignored
@@ -127,7 +134,11 @@ func (n *normalizer) text(d *backendv1.TextDelta) {
 		text = "\n\n" + text // what was said before and after a tool ran is not one sentence
 	}
 	n.said, n.acted = true, false
-	n.push(&TextDelta{Block: n.open('t', d.GetBlock()), Text: text})
+	for block := n.open('t', d.GetBlock()); text != ""; {
+		var first string
+		first, text = piece(text)
+		n.push(&TextDelta{Block: block, Text: first})
+	}
 }
 
 func (n *normalizer) reasoning(d *backendv1.ReasoningDelta) {
@@ -137,26 +148,65 @@ func (n *normalizer) reasoning(d *backendv1.ReasoningDelta) {
 	if d.GetRedacted() {
 		n.endBlock()
 	}
-	n.push(&ReasoningDelta{Block: n.open('r', d.GetBlock()), Text: d.GetText(), Signature: d.GetSignature(), Redacted: d.GetRedacted()})
+	block := n.open('r', d.GetBlock())
+	first, rest := piece(d.GetText())
+	for ; rest != ""; first, rest = piece(rest) {
+		n.push(&ReasoningDelta{Block: block, Text: first, Redacted: d.GetRedacted()})
+	}
+	n.push(&ReasoningDelta{Block: block, Text: first, Signature: d.GetSignature(), Redacted: d.GetRedacted()})
 	if len(d.GetSignature()) > 0 {
 		n.endBlock()
 	}
 }
 
-func (n *normalizer) callStarted(id, name string, origin backendv1.ToolOrigin) {
-	n.endBlock()
+func (n *normalizer) callStarted(id, name string, origin backendv1.ToolOrigin) error {
+	client := origin == backendv1.ToolOrigin_TOOL_ORIGIN_CLIENT
+	if client {
+		n.clients++
+	}
+	switch {
+	case n.calls[id] != nil:
+		return errContract("the call %q was started twice", clip(id))
+	case len(n.calls) >= maxCalls, n.clients > maxCalls:
+		return errContract("there are more than %d calls", maxCalls)
+	}
 	if n.calls == nil {
 		n.calls = map[string]*openCall{}
 	}
-	client := origin == backendv1.ToolOrigin_TOOL_ORIGIN_CLIENT
 	n.calls[id] = &openCall{name: name, client: client}
 	if client {
 		n.order = append(n.order, id)
 	} else {
 		n.acted = true
 	}
-	n.pushCall(id, &ToolCallStarted{Block: n.block, ID: id, Name: name, Client: client})
+	started := &ToolCallStarted{ID: id, Name: name, Client: client}
+	n.pushCall(id, started)
+	if n.calls[id].pending == nil {
+		n.number(started)
+	}
+	return n.hold(id, len(id)+len(name)+partSize)
+}
+
+// number gives a call that goes out a block of its own.
+func (n *normalizer) number(e *ToolCallStarted) {
+	n.endBlock()
+	e.Block = n.block
 	n.block++
+}
+
+// hold counts what a call keeps until it is over.
+func (n *normalizer) hold(id string, bytes int) error {
+	n.calls[id].held += bytes
+	if n.held += bytes; n.held > maxArguments {
+		return errContract("the arguments of its calls are larger than %d MiB", maxArguments>>20)
+	}
+	return nil
+}
+
+// drop forgets a call.
+func (n *normalizer) drop(id string) {
+	n.held -= n.calls[id].held
+	delete(n.calls, id)
 }
 
 // pushCall sends an event of a call when it is the call's turn: those of two calls
@@ -175,15 +225,20 @@ func (n *normalizer) closeCall(id string) {
 	c := n.calls[id]
 	c.done = true
 	if !c.client {
-		delete(n.calls, id)
+		n.drop(id)
 		return
 	}
 	for len(n.order) > 0 && n.calls[n.order[0]].done {
-		delete(n.calls, n.order[0])
+		n.drop(n.order[0])
 		n.order = n.order[1:]
 		if len(n.order) > 0 {
 			next := n.calls[n.order[0]]
-			n.queue = append(n.queue, next.pending...)
+			for _, e := range next.pending {
+				if started, ok := e.(*ToolCallStarted); ok {
+					n.number(started)
+				}
+				n.push(e)
+			}
 			next.pending = nil
 		}
 	}
@@ -192,29 +247,47 @@ func (n *normalizer) closeCall(id string) {
 func (n *normalizer) callDelta(d *backendv1.ToolCallDelta) error {
 	c := n.calls[d.GetId()]
 	if c == nil || c.done {
-		return errContract("arguments for the call %q that was not started", d.GetId())
+		return errContract("arguments for the call %q that was not started", clip(d.GetId()))
 	}
 	if d.GetArgumentsJson() == "" {
 		return nil
 	}
-	c.arguments += d.GetArgumentsJson()
-	n.pushCall(d.GetId(), &ToolCallDelta{ID: d.GetId(), Arguments: d.GetArgumentsJson(), Client: c.client})
-	return nil
+	c.arguments.WriteString(d.GetArgumentsJson())
+	n.pushArguments(d.GetId(), d.GetArgumentsJson())
+	kept := len(d.GetArgumentsJson())
+	if c.pending != nil {
+		kept += partSize
+	}
+	return n.hold(d.GetId(), kept)
+}
+
+// pushArguments sends arguments on, in pieces.
+func (n *normalizer) pushArguments(id, arguments string) {
+	for arguments != "" {
+		var first string
+		first, arguments = piece(arguments)
+		n.pushCall(id, &ToolCallDelta{ID: id, Arguments: first, Client: n.calls[id].client})
+	}
 }
 
 // callDone completes a call; pieces that were not sent are made up for.
 func (n *normalizer) callDone(p *backendv1.ToolCall) error {
 	if n.calls[p.GetId()] == nil {
-		n.callStarted(p.GetId(), p.GetName(), p.GetOrigin())
+		if err := n.callStarted(p.GetId(), p.GetName(), p.GetOrigin()); err != nil {
+			return err
+		}
 	}
 	c := n.calls[p.GetId()]
 	switch {
 	case c.done:
-		return errContract("the call %q was completed twice", p.GetId())
-	case c.arguments == "" && p.GetArgumentsJson() != "":
-		n.pushCall(p.GetId(), &ToolCallDelta{ID: p.GetId(), Arguments: p.GetArgumentsJson(), Client: c.client})
-	case c.arguments != p.GetArgumentsJson():
-		return errContract("the pieces of the call %q do not add up to its arguments", p.GetId())
+		return errContract("the call %q was completed twice", clip(p.GetId()))
+	case c.arguments.Len() == 0:
+		n.pushArguments(p.GetId(), p.GetArgumentsJson())
+		if err := n.hold(p.GetId(), len(p.GetArgumentsJson())); err != nil {
+			return err
+		}
+	case c.arguments.String() != p.GetArgumentsJson():
+		return errContract("the pieces of the call %q do not add up to its arguments", clip(p.GetId()))
 	}
 	n.pushCall(p.GetId(), &ToolCallDone{ToolCall: ToolCall{ID: p.GetId(), Name: c.name, Arguments: p.GetArgumentsJson()}, Client: c.client})
 	n.closeCall(p.GetId())
@@ -224,7 +297,7 @@ func (n *normalizer) callDone(p *backendv1.ToolCall) error {
 func (n *normalizer) completed(p *backendv1.Completed) error {
 	for id, c := range n.calls {
 		if c.client {
-			return errContract("the call %q was not completed", id)
+			return errContract("the call %q was not completed", clip(id))
 		}
 	}
 	if p.GetUsage() != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -81,4 +82,176 @@ func TestPrefixKeyIgnoresWhiteSpaceInArguments(t *testing.T) {
 	if a == extend(prefixKey{}, Message{RoleAssistant, []Part{ToolCall{"1", "t", `{"a":2}`}}}) {
 		t.Error("other arguments are the same conversation")
 	}
+}
+
+// TestNormalizeRefuses shows what ends a turn because a host would have to keep too
+// much, or because it makes no sense.
+func TestNormalizeRefuses(t *testing.T) {
+	const client, own = backendv1.ToolOrigin_TOOL_ORIGIN_CLIENT, backendv1.ToolOrigin_TOOL_ORIGIN_BACKEND
+	mega := strings.Repeat("x", 1<<20)
+	tests := []struct {
+		name string
+		next func(n int) *backendv1.ExecuteResponse
+		want string
+	}{
+		{"a call of the client's started twice", func(int) *backendv1.ExecuteResponse { return callStarted("1", client) }, "started twice"},
+		{"a call of its own started twice", func(int) *backendv1.ExecuteResponse { return callStarted("1", own) }, "started twice"},
+		{"calls without an end", func(n int) *backendv1.ExecuteResponse { return callStarted(fmt.Sprint(n), own) }, "more than 1000 calls"},
+		{"calls of the client's without an end", func(n int) *backendv1.ExecuteResponse { return callDone(fmt.Sprint(n), "{}", client) }, "more than 1000 calls"},
+		{"arguments without an end", func(n int) *backendv1.ExecuteResponse {
+			if n == 0 {
+				return callStarted("1", client)
+			}
+			return callDelta("1", mega)
+		}, "larger than 2 MiB"},
+		{"many small arguments that wait", func(n int) *backendv1.ExecuteResponse {
+			if n < 2 {
+				return callStarted(fmt.Sprint(n), client)
+			}
+			return callDelta("1", "x")
+		}, "larger than 2 MiB"},
+		{"large arguments at once", func(int) *backendv1.ExecuteResponse { return callDone("1", mega+mega+mega, own) }, "larger than 2 MiB"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var n normalizer
+			for i := range 100_000 {
+				r := test.next(i)
+				r.Sequence = uint64(i) + 1
+				_, err := n.add("b", r)
+				for n.pop() != nil { // they are handed on
+				}
+				if err != nil {
+					if !strings.Contains(err.Error(), test.want) {
+						t.Errorf("error %v, want %q", err, test.want)
+					}
+					return
+				}
+			}
+			t.Error("it goes on for ever")
+		})
+	}
+}
+
+// TestNormalizeForgets shows that calls that are over cost nothing: an agent runs
+// thousands of them in a turn.
+func TestNormalizeForgets(t *testing.T) {
+	var n normalizer
+	for i := range 5000 {
+		r := callDone(fmt.Sprint(i), strings.Repeat("x", 10_000), backendv1.ToolOrigin_TOOL_ORIGIN_BACKEND)
+		r.Sequence = uint64(i) + 1
+		if _, err := n.add("b", r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n.held != 0 || len(n.calls) != 0 {
+		t.Errorf("%d bytes of %d calls are held", n.held, len(n.calls))
+	}
+}
+
+// TestNormalizePieces shows that long texts are cut between code points and come
+// out whole.
+func TestNormalizePieces(t *testing.T) {
+	long := strings.Repeat("ä€🙂", 40_000)
+	var n normalizer
+	for i, r := range []*backendv1.ExecuteResponse{
+		delta(long),
+		{Event: &backendv1.ExecuteResponse_ReasoningDelta{ReasoningDelta: &backendv1.ReasoningDelta{Text: long, Signature: []byte("s")}}},
+		callDone("1", long, backendv1.ToolOrigin_TOOL_ORIGIN_CLIENT),
+	} {
+		r.Sequence = uint64(i) + 1
+		if _, err := n.add("b", r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var text, reasoning, arguments, signature string
+	for ev := n.pop(); ev != nil; ev = n.pop() {
+		var part string
+		switch v := ev.(type) {
+		case *TextDelta:
+			part, text = v.Text, text+v.Text
+		case *ReasoningDelta:
+			part, reasoning, signature = v.Text, reasoning+v.Text, signature+string(v.Signature)
+		case *ToolCallDelta:
+			part, arguments = v.Arguments, arguments+v.Arguments
+		}
+		if len(part) > pieceSize || !utf8.ValidString(part) {
+			t.Errorf("a piece of %d bytes, valid: %v", len(part), utf8.ValidString(part))
+		}
+	}
+	if text != long || reasoning != long || arguments != long || signature != "s" {
+		t.Error("the pieces do not add up")
+	}
+}
+
+// FuzzNormalize makes up events: whatever comes, nothing panics and what the
+// comment of Event promises holds.
+func FuzzNormalize(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
+	f.Add([]byte{1, 1, 3, 1, 17, 3, 33, 9})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		var n normalizer
+		blocks, open := -1, ""
+		for i, b := range script {
+			id, origin := fmt.Sprint(b>>6), backendv1.ToolOrigin(1+b>>5&1)
+			var r *backendv1.ExecuteResponse
+			switch b & 15 {
+			case 0:
+				r = started()
+			case 1, 2:
+				r = callStarted(id, origin)
+			case 3, 4:
+				r = callDelta(id, "x")
+			case 5, 6:
+				r = callDone(id, "x", origin)
+			case 7:
+				r = callDone(id, "", origin)
+			case 8:
+				r = &backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_ReasoningDelta{ReasoningDelta: &backendv1.ReasoningDelta{Text: "r", Redacted: b>>4&1 == 1}}}
+			case 9:
+				r = &backendv1.ExecuteResponse{}
+			case 10:
+				r = completed("")
+			default:
+				r = delta("t")
+			}
+			r.Sequence = uint64(i) + 1
+			_, err := n.add("b", r)
+			for ev := n.pop(); ev != nil; ev = n.pop() {
+				block := blocks
+				switch v := ev.(type) {
+				case *TextDelta:
+					block = v.Block
+				case *ReasoningDelta:
+					block = v.Block
+				case *ToolCallStarted:
+					block = v.Block
+					if v.Client && open != "" {
+						t.Fatalf("the call %s begins within the call %s", v.ID, open)
+					}
+					if v.Client {
+						open = v.ID
+					}
+				case *ToolCallDelta:
+					if v.Client && v.ID != open {
+						t.Fatalf("arguments of the call %s within the call %q", v.ID, open)
+					}
+				case *ToolCallDone:
+					if v.Client && v.ID != open {
+						t.Fatalf("the call %s ends within the call %q", v.ID, open)
+					}
+					if v.Client {
+						open = ""
+					}
+				}
+				if block < blocks {
+					t.Fatalf("block %d after block %d", block, blocks)
+				}
+				blocks = max(blocks, block)
+			}
+			if err != nil || r.GetCompleted() != nil {
+				return
+			}
+		}
+	})
 }

@@ -21,9 +21,9 @@ import (
 
 // misbehave does what the fault says before or instead of serving; it returns
 // when the plugin shall go on as usual.
-func misbehave(f Fault) {
+func misbehave(script Script) {
 	dir := os.Getenv(handshake.EnvSocketDir)
-	switch f {
+	switch script.Start {
 	case Panic:
 		panic("no heart to start")
 	case Exit0:
@@ -42,13 +42,13 @@ func misbehave(f Fault) {
 		_ = os.Stdout.Close()
 		select {}
 	case SendCert:
-		servePlain(dir, "|"+strings.Repeat("QUJD", 100))
+		servePlain(script, dir, "|"+strings.Repeat("QUJD", 100))
 	case NoCert:
-		servePlain(dir, "")
+		servePlain(script, dir, "")
 	case WithoutTLS:
-		servePlain(dir, "|"+someCertificate())
+		servePlain(script, dir, "|"+someCertificate())
 	case BadCert:
-		servePlain(dir, "|"+strings.Repeat("QUJD", 100))
+		servePlain(script, dir, "|"+strings.Repeat("QUJD", 100))
 	case WrongCore:
 		announce("2", "1", "unix", listen(dir), "grpc")
 	case WrongVersion:
@@ -80,7 +80,7 @@ func misbehave(f Fault) {
 		stranger(path)
 		announce("1", "1", "unix", path, "grpc", someCertificate())
 	case NoLiveness:
-		servePlainBackend(dir)
+		servePlainBackend(script, dir)
 	default: // no fault, or one of the server or its answers
 	}
 }
@@ -113,11 +113,11 @@ func listenOn(path string) net.Listener {
 }
 
 // servePlain serves the backend without TLS and with this end of the handshake.
-func servePlain(dir, suffix string) {
+func servePlain(script Script, dir, suffix string) {
 	path := filepath.Join(dir, "plain")
 	l := listenOn(path)
 	s := grpc.NewServer()
-	backendv1.RegisterBackendServiceServer(s, &backend{script: Script{Name: "fake"}})
+	backendv1.RegisterBackendServiceServer(s, &backend{script: Script{Name: script.Name}})
 	registerLiveness(s)
 	say("1|1|unix|" + path + "|grpc" + suffix + "\n")
 	check(s.Serve(l))
@@ -125,11 +125,11 @@ func servePlain(dir, suffix string) {
 }
 
 // servePlainBackend serves it without grpc.health.v1.
-func servePlainBackend(dir string) {
+func servePlainBackend(script Script, dir string) {
 	path := filepath.Join(dir, "plain")
 	l := listenOn(path)
 	s := grpc.NewServer()
-	backendv1.RegisterBackendServiceServer(s, &backend{script: Script{Name: "fake"}})
+	backendv1.RegisterBackendServiceServer(s, &backend{script: Script{Name: script.Name}})
 	say("1|1|unix|" + path + "|grpc|\n")
 	check(s.Serve(l))
 }

@@ -35,7 +35,7 @@ func run(s Script) {
 			os.Exit(0)
 		}()
 	}
-	misbehave(s.Start)
+	misbehave(s)
 	serve(&backend{script: s})
 	if s.Start == IgnoreShutdown {
 		select {}
@@ -94,6 +94,8 @@ type backend struct {
 	backendv1.UnimplementedBackendServiceServer
 	script      Script
 	environment map[string]string
+	settings    string
+	kept        kept
 }
 
 const huge = 100 << 20
@@ -109,13 +111,16 @@ func (b *backend) Describe(ctx context.Context, r *backendv1.DescribeRequest) (*
 		os.Exit(4)
 	case Unimplemented:
 		return b.UnimplementedBackendServiceServer.Describe(ctx, r)
+	case NoRelieve:
+		return d, nil
 	default:
 	}
+	d.Capabilities = &backendv1.Capabilities{Relief: &backendv1.ReliefCapability{}}
 	return d, nil
 }
 
 func (b *backend) Configure(_ context.Context, r *backendv1.ConfigureRequest) (*backendv1.ConfigureResponse, error) {
-	b.environment = r.GetEnvironment()
+	b.environment, b.settings = r.GetEnvironment(), r.GetConfig().String()
 	for _, dir := range []string{r.GetStateDir(), r.GetScratchDir()} {
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 			return nil, status.Errorf(codes.Internal, "%s: not private", dir)
@@ -134,7 +139,21 @@ func (b *backend) Configure(_ context.Context, r *backendv1.ConfigureRequest) (*
 		}}, nil
 	default:
 	}
+	b.kept.keep(b.script)
 	return &backendv1.ConfigureResponse{}, nil
+}
+
+func (b *backend) Relieve(ctx context.Context, r *backendv1.RelieveRequest) (*backendv1.RelieveResponse, error) {
+	switch b.script.Answer {
+	case NoRelieve:
+		return b.UnimplementedBackendServiceServer.Relieve(ctx, r)
+	case HangRelieve:
+		select {}
+	case IgnoreRelieve:
+	default:
+		b.kept.relieve(b.script, r.GetLevel())
+	}
+	return &backendv1.RelieveResponse{}, nil
 }
 
 func (b *backend) flagged() bool {
@@ -151,13 +170,19 @@ func (b *backend) Health(_ context.Context, r *backendv1.HealthRequest) (*backen
 			State:   backendv1.HealthState_HEALTH_STATE_NOT_INSTALLED,
 			Message: "the CLI is not installed", Remedy: "npm install fake",
 		}, nil
+	case b.script.Answer == HugeHealth && b.flagged():
+		return &backendv1.HealthResponse{State: backendv1.HealthState_HEALTH_STATE_READY, Message: strings.Repeat("m", huge/20)}, nil
 	}
 	return &backendv1.HealthResponse{State: backendv1.HealthState_HEALTH_STATE_READY}, nil
 }
 
 func (b *backend) ListModels(_ context.Context, r *backendv1.ListModelsRequest) (*backendv1.ListModelsResponse, error) {
-	if b.script.Answer == HangModels {
+	switch b.script.Answer {
+	case HangModels:
 		select {}
+	case HugeModels:
+		return &backendv1.ListModelsResponse{Models: []*backendv1.Model{{Id: "one", Title: strings.Repeat("m", huge/20)}}, NextPageToken: "more"}, nil
+	default:
 	}
 	if r.GetPageToken() == "" { // two pages
 		return &backendv1.ListModelsResponse{Models: []*backendv1.Model{{Id: "one", IsDefault: true}}, NextPageToken: "2"}, nil
@@ -171,6 +196,7 @@ func (b *backend) Execute(stream backendv1.BackendService_ExecuteServer) error {
 		return err
 	}
 	start := first.GetStart()
+	earlyFault(start.GetModel())
 	if err := stream.Send(&backendv1.ExecuteResponse{Sequence: 1, Event: &backendv1.ExecuteResponse_Started{Started: &backendv1.Started{}}}); err != nil {
 		return err
 	}
@@ -192,9 +218,23 @@ func (b *backend) Execute(stream backendv1.BackendService_ExecuteServer) error {
 		for _, value := range b.environment {
 			_, _ = os.Stderr.WriteString("the key is " + value + "\n")
 		}
+		_, _ = os.Stderr.WriteString("the settings are " + b.settings + "\n")
 		time.Sleep(50 * time.Millisecond) // os.Stderr travels over gRPC; nothing says when it has arrived
 		os.Exit(5)
+	case HogChild:
+		return hogChild(stream, text)
+	case HogSelf:
+		hold(text)
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	case ForkMany:
+		fork(text)
+		<-stream.Context().Done()
+		return stream.Context().Err()
 	default:
+		if done, err := streamFault(stream, start.GetModel(), text); done {
+			return err
+		}
 		if answer := disaster(start.GetModel()); answer != "" {
 			text = answer
 		}

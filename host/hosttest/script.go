@@ -57,9 +57,14 @@ const (
 	HangConfigure Fault = "hang Configure"
 	FailConfigure Fault = "fail Configure" // an error diagnostic
 	WarnConfigure Fault = "warn Configure" // a warning diagnostic
-	HangHealth    Fault = "hang Health"    // only once Deaf exists
-	NotInstalled  Fault = "not installed"  // until Mended exists
+	HangHealth    Fault = "hang Health"    // only once Flag exists
+	NotInstalled  Fault = "not installed"  // until Flag exists
 	HangModels    Fault = "hang ListModels"
+	HugeHealth    Fault = "huge Health"     // 5 MB, only once Flag exists
+	HugeModels    Fault = "huge ListModels" // 5 MB a page, and always another page
+	IgnoreRelieve Fault = "ignore Relieve"  // says yes and gives nothing up
+	HangRelieve   Fault = "hang Relieve"
+	NoRelieve     Fault = "no Relieve" // as plugins of before it was
 )
 
 // Faults in a turn are asked for by Start.model. All but Echo, Secrets and Slow
@@ -80,7 +85,10 @@ const (
 	HugeAnswer     = "huge answer"     // one message of 100 MB
 	Daemon         = "daemon"          // leaves a setsid double fork, answers its pid
 	HoldStderr     = "hold stderr"     // leaves a grandchild with its stderr, answers its pid
-	LeakSecret     = "leak secret"     // prints a granted secret to stderr, then exits
+	LeakSecret     = "leak secret"     // prints its secrets and settings to stderr, then exits
+	HogChild       = "hog child"       // has a descendant hold as many MiB as the text says; fails when it dies
+	HogSelf        = "hog self"        // holds them itself, until cancelled
+	ForkMany       = "fork many"       // leaves as many sleeping processes as the text says, then blocks
 )
 
 // Script is what the plugin does.
@@ -100,6 +108,9 @@ type Script struct {
 	Flag string
 	// Environment is what Describe asks for.
 	Environment []string
+	// SpareMB and IdleMB are held by two processes from Configure on, as spares and
+	// idle conversations are, until Relieve gives them up.
+	SpareMB, IdleMB int
 }
 
 // Option changes the manifest of a plugin.
@@ -230,6 +241,10 @@ func RuntimeDir(t testing.TB) string {
 func Run() {
 	if len(os.Args) != 3 || os.Args[1] != argument {
 		return
+	}
+	if mb := os.Getenv(hogVariable); mb != "" {
+		beHog(mb)
+		os.Exit(0)
 	}
 	if path := os.Getenv(strangerVariable); path != "" {
 		beStranger(path)

@@ -110,6 +110,8 @@ func problemStatus(e *engine.Error) (status int, code string) {
 		return http.StatusNotFound, "model_not_found"
 	case engine.CodeNotFound:
 		return http.StatusNotFound, "not_found"
+	case engine.CodeConflict:
+		return http.StatusConflict, "conflict"
 	case engine.CodeTooLarge:
 		return http.StatusRequestEntityTooLarge, "too_large"
 	case engine.CodeRateLimited:

@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/clinvk/clinvk/host/engine"
@@ -31,8 +33,8 @@ type Encoder interface {
 
 // Stream runs x to its end, writing events as they come. The response begins with
 // the first part of the answer, so that a failure before has a status of its own:
-// it is returned, nothing having been written. When nothing comes for a while the
-// response begins all the same, with a heartbeat. Stream closes x.
+// it is returned, nothing having been written. When nothing comes for a while, or
+// much that is no answer, the response begins all the same. Stream closes x.
 func Stream(w http.ResponseWriter, r *http.Request, x *engine.Execution, ignored []string, e Encoder) error {
 	s := &streamer{w: w, encoder: e, x: x, ignored: ignored, events: make(chan item, streamBuffer), control: http.NewResponseController(w)}
 	about(r.Context()).backend = x.Backend
@@ -76,13 +78,25 @@ func Stream(w http.ResponseWriter, r *http.Request, x *engine.Execution, ignored
 	}
 }
 
-// streamBuffer is how many events may wait while the client is written to; then
-// the plugin has to wait.
-const streamBuffer = 64
+// Bounds of what a stream keeps. Beyond them the plugin has to wait: a million
+// events for a client that does not read must cost nothing.
+const (
+	// streamBuffer is how many events may wait while the client is written to.
+	streamBuffer = 64
+	// bigEvent is the size, in bytes, from which on an event has to be encoded before
+	// the next one is asked for.
+	bigEvent = 16 << 10
+	// flushSize is how many encoded bytes are worth a write although more events wait.
+	flushSize = 64 << 10
+	// pendingSize is how many bytes of events may wait for the response to begin.
+	pendingSize = 64 << 10
+)
 
 type item struct {
 	ev  engine.Event
 	err error
+	// encoded is closed when the event was; nil: nobody waits for that.
+	encoded chan struct{}
 }
 
 type streamer struct {
@@ -93,6 +107,7 @@ type streamer struct {
 	ignored []string
 	events  chan item
 	pending []engine.Event // before the response begins
+	size    int            // of pending, in bytes
 	begun   bool
 	buf     []byte
 }
@@ -100,19 +115,44 @@ type streamer struct {
 // read hands events over until the end.
 func (s *streamer) read(stop <-chan struct{}) {
 	for {
-		ev, err := s.x.Next()
+		it := s.next()
 		select {
-		case s.events <- item{ev, err}:
+		case s.events <- it:
 		case <-stop:
 			return
 		}
-		if err != nil {
+		if it.err != nil {
+			return
+		}
+		if it.encoded == nil {
+			continue
+		}
+		select {
+		case <-it.encoded:
+		case <-stop:
 			return
 		}
 	}
 }
 
-// take encodes one event and those that wait behind it.
+// next takes the next event. Nobody else recovers on this goroutine, and a panic
+// must not cost more than its turn.
+func (s *streamer) next() (it item) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			it = item{err: fmt.Errorf("panic: %v\n%s", cause, debug.Stack())}
+		}
+	}()
+	ev, err := s.x.Next()
+	it = item{ev: ev, err: err}
+	if err == nil && engine.Size(ev) > bigEvent {
+		it.encoded = make(chan struct{})
+	}
+	return it
+}
+
+// take encodes one event and those that wait behind it, as long as they are worth
+// one write.
 func (s *streamer) take(it item) (over bool, err error) {
 	for {
 		switch {
@@ -126,6 +166,12 @@ func (s *streamer) take(it item) (over bool, err error) {
 			return true, e
 		}
 		s.encode(it.ev)
+		if it.encoded != nil {
+			close(it.encoded)
+		}
+		if len(s.buf) >= flushSize {
+			return false, nil
+		}
 		select {
 		case it = <-s.events:
 		default:
@@ -136,7 +182,8 @@ func (s *streamer) take(it item) (over bool, err error) {
 
 func (s *streamer) encode(ev engine.Event) {
 	if !s.begun {
-		if !begins(ev) {
+		s.size += engine.Size(ev)
+		if !begins(ev) && s.size <= pendingSize {
 			s.pending = append(s.pending, ev)
 			return
 		}
@@ -179,6 +226,9 @@ func (s *streamer) flush() error {
 	}
 	_, err := s.w.Write(s.buf)
 	s.buf = s.buf[:0]
+	if cap(s.buf) > 4*flushSize { // one event was very large
+		s.buf = nil
+	}
 	if err == nil {
 		err = s.control.Flush()
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,5 +98,72 @@ func TestStreamEndsWhenTheClientHasGone(t *testing.T) {
 	err := Stream(brokenWriter{httptest.NewRecorder()}, httptest.NewRequest("POST", "/", nil), x, nil, lineEncoder{})
 	if err == nil || n > 10_000 {
 		t.Errorf("err = %v after %d events", err, n)
+	}
+}
+
+// countingWriter notes how large the writes are, and what was asked for meanwhile.
+type countingWriter struct {
+	http.ResponseWriter
+	events   *atomic.Int64
+	largest  int
+	farthest int64 // most events asked for between two writes
+	last     int64
+}
+
+func (w *countingWriter) Write(b []byte) (int, error) {
+	n := w.events.Load()
+	w.largest, w.farthest, w.last = max(w.largest, len(b)), max(w.farthest, n-w.last), n
+	return len(b), nil
+}
+
+// sizeEncoder writes about as much as an event keeps.
+type sizeEncoder struct{ lineEncoder }
+
+func (sizeEncoder) Event(b []byte, ev engine.Event) []byte {
+	return append(b, make([]byte, engine.Size(ev))...)
+}
+
+// TestStreamKeepsLittle shows what a stream keeps of what comes faster than it can
+// be written.
+func TestStreamKeepsLittle(t *testing.T) {
+	const most = 20_000
+	notice := &engine.Notice{Message: strings.Repeat("n", 100)}
+	big := &engine.ToolResultEvent{ToolResult: engine.ToolResult{Parts: []engine.Part{engine.Text(strings.Repeat("b", bigEvent+1))}}}
+	for _, test := range []struct {
+		name  string
+		ev    engine.Event
+		queue int64 // how many may wait
+	}{
+		{"small events", &engine.TextDelta{Text: "x"}, streamBuffer},
+		{"events that begin no response", notice, streamBuffer},
+		{"big events", big, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var n atomic.Int64
+			x := engine.Replay("turn_1", "b", "m", func() (engine.Event, error) {
+				if n.Add(1) > most {
+					return nil, io.EOF
+				}
+				return test.ev, nil
+			})
+			w := &countingWriter{ResponseWriter: httptest.NewRecorder(), events: &n}
+			if err := Stream(w, httptest.NewRequest("POST", "/", nil), x, nil, sizeEncoder{}); err != nil {
+				t.Fatal(err)
+			}
+			farthest := (pendingSize+flushSize)/int64(engine.Size(test.ev)) + 2*(test.queue+2)
+			if w.largest > 3*flushSize || w.farthest > farthest {
+				t.Errorf("writes of up to %d bytes, up to %d events between two (want %d)", w.largest, w.farthest, farthest)
+			}
+		})
+	}
+}
+
+// TestStreamSurvivesPanics shows that a panic where events are read costs one turn:
+// it happens on a goroutine on which nobody else would recover.
+func TestStreamSurvivesPanics(t *testing.T) {
+	x := engine.Replay("turn_1", "b", "m", func() (engine.Event, error) { panic("oh") })
+	err := Stream(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil), x, nil, lineEncoder{})
+	if e := engine.AsError(err); e == nil || e.Code != engine.CodeInternal || strings.Contains(e.Message, "oh") || !strings.Contains(e.Err.Error(), "panic: oh") {
+		t.Errorf("err = %v", err)
 	}
 }

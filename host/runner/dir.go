@@ -56,6 +56,7 @@ func NewDir(base string) (*Dir, error) {
 	if err := os.Mkdir(d.path, 0o700); err != nil {
 		return nil, fmt.Errorf("making the runtime directory: %w", err)
 	}
+	prepareGroups()                   // before there are processes that would have to move
 	d.janitor, _ = newJanitor(d.path) // without one the next host cleans up
 	return d, nil
 }

@@ -47,6 +47,18 @@ type Config struct {
 	Plain bool
 	// Logger gets what the plugin prints; nil: nobody does.
 	Logger *slog.Logger
+	// MaxMemory in bytes and MaxProcesses of the plugin with all that it starts; 0:
+	// any number. On Windows they are kept exactly; on Linux with cgroups they are
+	// behind a margin, for what a Meter is too slow to see; elsewhere they are not kept.
+	MaxMemory    int64
+	MaxProcesses int
+}
+
+// walls are what a tree of processes may use; 0: anything.
+type walls struct {
+	instance  string
+	memory    int64
+	processes int
 }
 
 // Process is one run of a plugin. It is started once. Its methods may be called
@@ -194,7 +206,7 @@ func (p *Process) spawn() (<-chan firstLine, error) {
 		pipes.close()
 		return nil, &StartError{Reason: "it was stopped before it ran"}
 	}
-	if err := p.tree.start(cmd); err != nil {
+	if err := p.tree.start(cmd, walls{p.instance, p.config.MaxMemory, p.config.MaxProcesses}); err != nil {
 		pipes.close()
 		var pathError *os.PathError
 		if errors.As(err, &pathError) {

@@ -13,7 +13,7 @@ type tree struct{}
 
 // start runs cmd in a session of its own. When this process dies the plugin ends
 // because its stdin does.
-func (tree) start(cmd *exec.Cmd) error {
+func (tree) start(cmd *exec.Cmd, _ walls) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd.Start()
 }

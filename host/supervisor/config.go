@@ -1,18 +1,23 @@
 package supervisor
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/clinvk/clinvk/host/catalog"
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
 // Config says what to run and how.
 type Config struct {
 	// Entries are the plugins, each name once.
 	Entries []catalog.Entry
+	// Policy decides about each program that is started; nil: all may run, and get
+	// the variables that they ask for.
+	Policy Policy
 	// Settings of one backend, asked before each start; nil: DefaultSettings.
 	Settings func(name string) Settings
 	// Logger gets what happens to plugins and what they print; nil: nobody does.
@@ -31,22 +36,46 @@ type Config struct {
 	Timings Timings
 }
 
+// Policy decides what may run and what it gets. It is asked about the digest of the
+// program as it was opened for this very start, so that nothing can be swapped in
+// between.
+type Policy interface {
+	// Admit says what the plugin is, or, with an error, why it must not run.
+	Admit(ctx context.Context, e catalog.Entry, sha256 string) (catalog.Trust, error)
+	// Granted says whether a variable of the server that the plugin asks for
+	// (Describe.environment) is given to its CLI.
+	Granted(e catalog.Entry, sha256, variable string) bool
+	// Ready hears what an admitted plugin says of itself once it serves.
+	Ready(ctx context.Context, e catalog.Entry, sha256 string, d *backendv1.DescribeResponse)
+}
+
+// open is the policy when none is given.
+type open struct{}
+
+func (open) Admit(context.Context, catalog.Entry, string) (catalog.Trust, error) { return "", nil }
+
+func (open) Granted(catalog.Entry, string, string) bool { return true }
+
+func (open) Ready(context.Context, catalog.Entry, string, *backendv1.DescribeResponse) {}
+
 // Settings are the operator's wishes for one backend.
 type Settings struct {
 	// Enabled false keeps the plugin from being started.
 	Enabled bool
 	// Config is backends.NAME.options as a JSON object; empty: none.
 	Config json.RawMessage
-	// Environment is given to the CLI, on top of what Grant lets through.
+	// Environment is given to the CLI, on top of what the policy grants. The server's
+	// own variables (CLINVK_…) are never granted.
 	Environment map[string]string
-	// Grant says whether a variable of the server that the plugin asks for
-	// (Describe.environment) is given to its CLI; nil: each one is. The server's own
-	// variables (CLINVK_…) never are.
-	Grant func(variable string) bool
 	// Command is the CLI's binary; empty: looked up in PATH.
 	Command string
 	// Warm is how many spares to keep; negative: the plugin's own choice.
 	Warm int
+	// MaxMemory is how much memory the backend's processes may use together, in
+	// bytes; 0: any amount. See docs/plugins.md for what happens beyond it.
+	MaxMemory int64
+	// MaxProcesses is how many processes the backend may run; 0: any number.
+	MaxProcesses int
 }
 
 // DefaultSettings are enabled, with the plugin's own choices.
@@ -90,6 +119,14 @@ type Timings struct {
 	Drain time.Duration
 	// Shutdown bounds the polite end of a process; 2 s.
 	Shutdown time.Duration
+	// Watch is how often memory and processes are measured; 1 s.
+	Watch time.Duration
+	// Relief is how long each step against a backend that uses too much is given to
+	// show; 3 s.
+	Relief time.Duration
+	// ReliefFor is how long a backend keeps no spares after it used too much; 1 min,
+	// doubled each time that it happens again soon.
+	ReliefFor time.Duration
 }
 
 // Numbers that are not worth a setting.
@@ -104,6 +141,9 @@ const (
 )
 
 func (c Config) withDefaults() Config {
+	if c.Policy == nil {
+		c.Policy = open{}
+	}
 	if c.Settings == nil {
 		c.Settings = DefaultSettings
 	}
@@ -134,6 +174,9 @@ func (c Config) withDefaults() Config {
 		{&t.CrashWindow, 10 * time.Minute},
 		{&t.Drain, 15 * time.Minute},
 		{&t.Shutdown, 2 * time.Second},
+		{&t.Watch, time.Second},
+		{&t.Relief, 3 * time.Second},
+		{&t.ReliefFor, time.Minute},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value

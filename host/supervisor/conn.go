@@ -31,6 +31,15 @@ const (
 // livenessService is the name under which go-plugin serves grpc.health.v1.
 const livenessService = "plugin"
 
+// Bounds of answers that are kept, in bytes: what a plugin says of itself is shown
+// with every request for the state of backends.
+const (
+	maxDescribe = 1 << 20
+	maxReport   = 64 << 10 // of Health and Configure
+	maxModels   = 1 << 20  // of one page
+	maxHeaders  = 64 << 10
+)
+
 // connect makes the connection that all calls use. There is no keepalive: it ends
 // turns in which a model thinks, and polls find a dead plugin as well.
 func (i *instance) connect(config *plugin.ClientConfig) error {
@@ -41,6 +50,7 @@ func (i *instance) connect(config *plugin.ClientConfig) error {
 	conn, err := grpc.NewClient("passthrough:///"+i.name,
 		grpc.WithContextDialer(i.dial),
 		grpc.WithTransportCredentials(creds),
+		grpc.WithMaxHeaderListSize(maxHeaders),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(handshake.MaxFromPlugin),
 			grpc.MaxCallSendMsgSize(handshake.MaxToPlugin),

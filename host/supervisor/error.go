@@ -31,6 +31,7 @@ type startError struct {
 	remedy    string
 	permanent bool  // trying again cannot help before something changes
 	exit      *Exit // set when the process ended by itself
+	distrust  *catalog.TrustError
 }
 
 func (e *startError) Error() string {
@@ -45,10 +46,13 @@ func (e *startError) Unwrap() error { return e.err }
 // refused is for files that must not be run.
 func refused(err error) *startError {
 	e := &startError{stage: stageCheck, permanent: true, err: err}
-	var p *catalog.PermissionError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*catalog.PermissionError](err); ok {
 		e.remedy = "run: " + p.Remedy
 		e.err = fmt.Errorf("%s %s", p.Path, p.Problem)
+	}
+	if t, ok := errors.AsType[*catalog.TrustError](err); ok {
+		e.remedy, e.distrust = "run: "+t.Remedy, t
+		e.err = fmt.Errorf("%s %s", t.Path, t.Problem)
 	}
 	return e
 }
@@ -69,7 +73,7 @@ const deathTime = 300 * time.Millisecond
 
 // failedCall is for a process that did not answer as it must.
 func failedCall(ctx context.Context, i *instance, stage string, limit time.Duration, err error) *startError {
-	e := &startError{stage: stage, err: errors.New(status.Convert(err).Message())}
+	e := &startError{stage: stage, err: errors.New(told(err))}
 	switch status.Code(err) {
 	case codes.DeadlineExceeded:
 		e.err = fmt.Errorf("no answer within %v", limit)
@@ -89,6 +93,18 @@ func failedCall(ctx context.Context, i *instance, stage string, limit time.Durat
 	default: // the plugin's own words say it best
 	}
 	return e
+}
+
+// toldMost bounds, in bytes, what a plugin's own words add to an error.
+const toldMost = 2 << 10
+
+// told is what a failed call says.
+func told(err error) string {
+	text := status.Convert(err).Message()
+	if len(text) > toldMost {
+		return strings.ToValidUTF8(text[:toldMost], "") + "…"
+	}
+	return text
 }
 
 // crashed is for a process that ended while it served.

@@ -37,29 +37,45 @@ type instance struct {
 	stdio      sync.WaitGroup
 	lost       chan struct{} // closed when the connection broke
 	lose       func()
+	walls      *walls
 
 	mu     sync.Mutex
 	leases int
 	idle   chan struct{} // closed when leases is 0 and closing
 	closed bool          // gives no more leases
+	blames blame
+}
+
+// blame is why something of an instance was stopped by the host.
+type blame struct {
+	reason string
+	at     time.Time
 }
 
 // launch starts a process and connects to it. ctx bounds the start only. When it
 // fails nothing is left.
-func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string, log *slog.Logger) (*instance, error) {
+func launch(ctx context.Context, e catalog.Entry, policy Policy, generation uint64, dir string, log *slog.Logger, w *walls) (*instance, error) {
 	e = e.Reload()
 	program, err := e.Open()
 	if err != nil {
 		return nil, refused(err)
 	}
 	defer program.Close()
+	trust, err := policy.Admit(ctx, e, program.SHA256)
+	if err != nil {
+		return nil, refused(err)
+	}
 	plain := e.Transport() == catalog.TransportPlain
 	if plain && runtime.GOOS == "windows" {
 		// There the plugin listens on a port that every local user can connect to.
 		return nil, refused(errors.New("the plain transport needs Unix sockets with a private directory"))
 	}
-	e.SHA256 = program.SHA256
-	i := &instance{name: e.Name, entry: e, generation: generation, log: log, dir: dir, idle: make(chan struct{}), lost: make(chan struct{})}
+	e.SHA256, e.Trust = program.SHA256, trust
+	i := &instance{
+		name: e.Name, entry: e, generation: generation, log: log, dir: dir, walls: w,
+		idle: make(chan struct{}), lost: make(chan struct{}),
+	}
+	_, limits := w.watched()
 	i.lose = sync.OnceFunc(func() { close(i.lost) })
 	config := &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
@@ -75,7 +91,9 @@ func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string,
 			i.process = runner.New(runner.Config{
 				Name: e.Name, Path: program.Path, File: program.File, Args: program.Args, Dir: program.Dir,
 				Env: cmd.Env, SocketDir: dir, Plain: plain, Logger: log,
+				MaxMemory: limits.memory, MaxProcesses: limits.processes,
 			})
+			w.watch(i)
 			return bound{i.process, ctx}, nil
 		},
 	}
@@ -165,6 +183,7 @@ func (i *instance) linger(ctx context.Context) {
 
 // release frees what belongs to a process that is gone.
 func (i *instance) release() {
+	i.walls.forget(i)
 	if i.conn != nil {
 		_ = i.conn.Close() // the other end is gone
 		i.stdio.Wait()
@@ -242,6 +261,20 @@ func (i *instance) returned() {
 	}
 }
 
+// blame remembers why something of this instance was stopped by the host.
+func (i *instance) blame(reason string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.blames = blame{reason, time.Now()}
+}
+
+// blamed is the last such reason; empty: there was none.
+func (i *instance) blamed() (reason string, at time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.blames.reason, i.blames.at
+}
+
 // Lease is one use of one plugin process. Its methods may be called concurrently.
 type Lease struct {
 	instance *instance
@@ -261,6 +294,10 @@ func (l *Lease) Exited() <-chan struct{} { return l.instance.process.Done() }
 
 // Exit says how the process ended; valid after Exited is closed.
 func (l *Lease) Exit() Exit { return l.instance.process.Exit() }
+
+// Stopped says why and when the host last stopped something that this process
+// started, or itself, for using too much; empty: it did not.
+func (l *Lease) Stopped() (reason string, at time.Time) { return l.instance.blamed() }
 
 // Release gives the lease back; further calls do nothing. The caller has ended
 // its calls before.

@@ -59,9 +59,9 @@ func TestConfigure(t *testing.T) {
 			return supervisor.Settings{
 				Enabled: true, Warm: 3, Config: json.RawMessage(`{"a":{"b":[1,true,null]}}`),
 				Environment: map[string]string{"EXTRA": "extra-value"},
-				Grant:       func(name string) bool { return name != "DENIED_API_KEY" },
 			}
 		}
+		c.Policy = policy{granted: func(_ catalog.Entry, _, name string) bool { return name != "DENIED_API_KEY" }}
 	}, hosttest.Entry(t, hosttest.Script{Environment: []string{"WANTED_API_KEY", "DENIED_API_KEY", "CLINVK_API_KEYS", "MISSING", "bad name"}}))
 	env, err := turn(t.Context(), acquire(t, s), hosttest.Secrets, "")
 	if err != nil {

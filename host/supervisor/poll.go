@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -67,7 +68,7 @@ func (p *poller) ask(ctx context.Context) {
 	})
 	wg.Go(func() {
 		healthErr = bounded(ctx, limit, func(ctx context.Context) (err error) {
-			health, err = p.instance.backend.Health(ctx, &backendv1.HealthRequest{Deep: deep})
+			health, err = p.instance.backend.Health(ctx, &backendv1.HealthRequest{Deep: deep}, grpc.MaxCallRecvMsgSize(maxReport))
 			return err
 		})
 	})
@@ -112,9 +113,9 @@ func (p *poller) note(health *backendv1.HealthResponse, aliveErr, healthErr erro
 		}
 		switch {
 		case aliveErr != nil:
-			s.State, s.LastError = StateDegraded, "the plugin does not answer: "+status.Convert(aliveErr).Message()
+			s.State, s.LastError = StateDegraded, "the plugin does not answer: "+told(aliveErr)
 		case healthErr != nil:
-			s.State, s.LastError = StateDegraded, "the plugin does not tell its health: "+status.Convert(healthErr).Message()
+			s.State, s.LastError = StateDegraded, "the plugin does not tell its health: "+told(healthErr)
 		default:
 			s.Health, s.State = health, stateFor(health)
 			if s.LastExit == nil {

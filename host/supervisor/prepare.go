@@ -11,9 +11,11 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
@@ -35,7 +37,7 @@ func (u *unit) prepare(ctx context.Context, i *instance) (*prepared, error) {
 	t := u.config.Timings
 	p := &prepared{}
 	err := bounded(ctx, t.Describe, func(ctx context.Context) (err error) {
-		p.describe, err = i.backend.Describe(ctx, &backendv1.DescribeRequest{HostVersion: u.config.HostVersion, ContractRevision: contractRevision})
+		p.describe, err = i.backend.Describe(ctx, &backendv1.DescribeRequest{HostVersion: u.config.HostVersion, ContractRevision: contractRevision}, grpc.MaxCallRecvMsgSize(maxDescribe))
 		return err
 	})
 	if err != nil {
@@ -56,7 +58,7 @@ func (u *unit) prepare(ctx context.Context, i *instance) (*prepared, error) {
 			return err
 		}
 		var err error
-		p.health, err = i.backend.Health(ctx, &backendv1.HealthRequest{})
+		p.health, err = i.backend.Health(ctx, &backendv1.HealthRequest{}, grpc.MaxCallRecvMsgSize(maxReport))
 		return err
 	})
 	if err != nil {
@@ -91,10 +93,10 @@ func (u *unit) configure(ctx context.Context, i *instance, d *backendv1.Describe
 	if err != nil {
 		return nil, &startError{stage: stageConfigure, permanent: true, err: err}
 	}
-	i.process.Redact(secrets(request.GetEnvironment()))
+	i.process.Redact(append(secrets(request.GetEnvironment()), settingsSecrets(request.GetConfig().AsMap())...))
 	var response *backendv1.ConfigureResponse
 	err = bounded(ctx, limit, func(ctx context.Context) error {
-		response, err = i.backend.Configure(ctx, request)
+		response, err = i.backend.Configure(ctx, request, grpc.MaxCallRecvMsgSize(maxReport))
 		return err
 	})
 	if err != nil {
@@ -130,7 +132,7 @@ func (u *unit) configuration(i *instance, d *backendv1.DescribeResponse) (*backe
 	s := u.config.Settings(u.entry.Name)
 	r := &backendv1.ConfigureRequest{
 		StateDir: filepath.Join(u.config.StateDir, u.entry.Name), ScratchDir: filepath.Join(i.dir, "scratch"),
-		Environment: u.environment(s, d.GetEnvironment()), Command: s.Command,
+		Environment: u.environment(s, i.entry.SHA256, d.GetEnvironment()), Command: s.Command,
 	}
 	if err := os.MkdirAll(r.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)
@@ -161,20 +163,28 @@ const maxWarm = 1 << 16
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 // environment is what the CLI gets: what the plugin asks for, the server has and
-// the operator grants, and what the operator sets.
-func (u *unit) environment(s Settings, wanted []string) map[string]string {
+// the policy grants, and what the operator sets.
+func (u *unit) environment(s Settings, sha256 string, wanted []string) map[string]string {
 	env := map[string]string{}
+	var withheld []string
 	for _, name := range wanted {
 		// CLINVK_API_KEYS and its like are the server's secrets.
 		if !variable.MatchString(name) || strings.HasPrefix(strings.ToUpper(name), "CLINVK_") {
 			continue
 		}
-		if s.Grant != nil && !s.Grant(name) {
+		value, ok := u.config.LookupEnv(name)
+		if !ok {
 			continue
 		}
-		if value, ok := u.config.LookupEnv(name); ok {
+		if u.config.Policy.Granted(u.entry, sha256, name) {
 			env[name] = value
+		} else if _, given := s.Environment[name]; !given {
+			withheld = append(withheld, name)
 		}
+	}
+	if len(withheld) > 0 {
+		u.log.Info("variables that the plugin asks for are withheld", "names", withheld,
+			"remedy", fmt.Sprintf("name them in backends.%s.env or approve them", u.entry.Name))
 	}
 	for name, value := range s.Environment {
 		env[name] = value
@@ -195,20 +205,40 @@ func secrets(env map[string]string) []string {
 	return values
 }
 
+// settingsSecrets are those among a plugin's own settings.
+func settingsSecrets(settings map[string]any) []string {
+	var values []string
+	for name, value := range settings {
+		switch v := value.(type) {
+		case string:
+			if secretName.MatchString(name) {
+				values = append(values, v)
+			}
+		case map[string]any:
+			values = append(values, settingsSecrets(v)...)
+		}
+	}
+	return values
+}
+
 // Bounds of a model list: more is a plugin gone wrong.
 const (
 	modelPages = 20
 	modelsMost = 5000
+	modelsSize = 4 << 20 // bytes
 )
 
 // listModels reads all pages.
 func listModels(ctx context.Context, i *instance) ([]*backendv1.Model, error) {
 	models := []*backendv1.Model{}
-	token := ""
+	token, size := "", 0
 	for range modelPages {
-		r, err := i.backend.ListModels(ctx, &backendv1.ListModelsRequest{PageSize: 1000, PageToken: token})
+		r, err := i.backend.ListModels(ctx, &backendv1.ListModelsRequest{PageSize: 1000, PageToken: token}, grpc.MaxCallRecvMsgSize(maxModels))
 		if err != nil {
 			return nil, fmt.Errorf("listing models: %w", err)
+		}
+		if size += proto.Size(r); size > modelsSize {
+			return nil, fmt.Errorf("listing models: the list is larger than %d MiB", modelsSize>>20)
 		}
 		models = append(models, r.GetModels()...)
 		if token = r.GetNextPageToken(); token == "" || len(models) > modelsMost {

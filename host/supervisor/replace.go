@@ -65,7 +65,7 @@ func (u *unit) adopt(e catalog.Entry) {
 	u.set(func(s *Status) {
 		s.Shadowed = e.Shadowed
 		if s.PID == 0 {
-			s.Path, s.Source, s.SHA256 = e.Path, string(e.Source), e.SHA256
+			s.Path, s.Source, s.SHA256, s.Trust = e.Path, string(e.Source), e.SHA256, e.Trust
 		}
 	})
 }
@@ -77,7 +77,7 @@ func (u *unit) compare(ctx context.Context, i *instance, e catalog.Entry) *succe
 	switch {
 	case e.Same(i.entry):
 		u.broken = nil
-		u.set(func(s *Status) { s.UpdateError = "" })
+		u.set(func(s *Status) { s.UpdateError, s.Trust = "", e.Trust })
 	case u.broken != nil && e.Same(*u.broken): // nothing has changed since it was tried
 	case e.Refused != nil:
 		u.keep(refused(e.Refused))
@@ -99,7 +99,7 @@ func (u *unit) succeed(ctx context.Context, a arrival, asked chan<- error) bool 
 	switch {
 	case err == nil:
 		u.forgive()
-		u.enter(a.instance, a.prepared)
+		u.enter(ctx, a.instance, a.prepared)
 	case asked == nil && ctx.Err() == nil:
 		u.keep(err)
 	}

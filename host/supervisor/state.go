@@ -60,6 +60,8 @@ type Status struct {
 	Source string
 	// SHA256 of the file that runs, or that was found.
 	SHA256 string
+	// Trust is what the policy made of it; empty: it has not been asked.
+	Trust catalog.Trust
 	// Shadowed lists paths of the same name further down the search path.
 	Shadowed []string
 	// State since Since.
@@ -96,6 +98,16 @@ type Status struct {
 	// Removed says that the plugin is not on disk any more: it finishes its turns and
 	// then vanishes.
 	Removed bool
+	// Memory in bytes and Processes of the plugin with all that it started, as last
+	// measured; 0: not measured yet, or this system does not tell.
+	Memory    int64
+	Processes int
+	// MaxMemory and MaxProcesses are what they may be; 0: anything.
+	MaxMemory    int64
+	MaxProcesses int
+	// Pressure is why new turns wait until the backend uses less, one line; empty:
+	// they do not.
+	Pressure string
 }
 
 // farewell says why a plugin ends for good.
@@ -166,7 +178,7 @@ func (s Status) notAvailable(now time.Time) *NotAvailableError {
 // initial is the status of an entry before anything was done with it.
 func initial(e catalog.Entry, now time.Time) Status {
 	return Status{
-		Name: e.Name, Path: e.Path, Source: string(e.Source), SHA256: e.SHA256, Shadowed: e.Shadowed,
+		Name: e.Name, Path: e.Path, Source: string(e.Source), SHA256: e.SHA256, Trust: e.Trust, Shadowed: e.Shadowed,
 		State: StateDiscovered, Since: now,
 	}
 }

@@ -29,6 +29,9 @@ type Supervisor struct {
 	started bool
 	stopped bool
 	running sync.WaitGroup
+
+	endWatch context.CancelFunc
+	watching sync.WaitGroup
 }
 
 // New prepares the plugins; nothing is started and nothing on disk is touched.
@@ -96,6 +99,9 @@ func (s *Supervisor) begin() error {
 	for _, u := range s.roster.Load().units {
 		s.animate(u)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.endWatch = cancel
+	s.watching.Go(func() { s.watchWalls(ctx) })
 	return nil
 }
 
@@ -106,7 +112,7 @@ func (s *Supervisor) begin() error {
 func (s *Supervisor) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
-	dir := s.dir
+	dir, endWatch := s.dir, s.endWatch
 	s.mu.Unlock()
 	s.endLife()
 	patience := s.config.Timings.Drain
@@ -119,6 +125,10 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	s.running.Wait()
 	s.endPatience()
 	s.endMercy()
+	if endWatch != nil {
+		endWatch()
+	}
+	s.watching.Wait()
 	if dir == nil { // never started
 		return nil
 	}
@@ -174,6 +184,9 @@ func (s *Supervisor) Restart(ctx context.Context, name string) error {
 	}
 	select {
 	case err := <-result:
+		if e, ok := errors.AsType[*startError](err); ok && e.remedy != "" {
+			return fmt.Errorf("restarting backend %q: %w; %s", name, err, e.remedy)
+		}
 		if err != nil {
 			return fmt.Errorf("restarting backend %q: %w", name, err)
 		}

@@ -23,6 +23,7 @@ type unit struct {
 	entry   catalog.Entry // what is to run; run's own, and unchanged during a start
 	log     *slog.Logger
 	dir     *runner.Dir
+	walls   *walls
 	ends    *endings
 	endLife context.CancelFunc
 	next    *atomic.Uint64 // generation, shared by all units
@@ -120,6 +121,7 @@ func (u *unit) snapshot() Status {
 	if u.current != nil {
 		s.Leases = u.current.inUse()
 	}
+	u.walls.fill(&s)
 	return s
 }
 
@@ -130,7 +132,7 @@ func (u *unit) start(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.enter(i, p)
+	u.enter(ctx, i, p)
 	return i, nil
 }
 
@@ -138,6 +140,7 @@ func (u *unit) start(ctx context.Context) (*instance, error) {
 func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
 	launching, cancel := context.WithTimeout(ctx, u.config.Timings.Handshake)
 	defer cancel()
+	u.walls.set(u.config.Settings(u.entry.Name))
 	i, err := u.launch(launching)
 	for errors.Is(err, syscall.ETXTBSY) && pause(launching, busyPause) {
 		i, err = u.launch(launching)
@@ -180,7 +183,7 @@ func (u *unit) launch(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, failedStart(err)
 	}
-	i, err := launch(ctx, u.entry, generation, dir, u.log)
+	i, err := launch(ctx, u.entry, u.config.Policy, generation, dir, u.log, u.walls)
 	if err != nil {
 		if err := os.RemoveAll(dir); err != nil {
 			u.log.Warn("removing the directory of a process", "error", err)
@@ -207,7 +210,7 @@ func (u *unit) firstModels(ctx context.Context, i *instance) {
 }
 
 // enter puts a prepared process into service.
-func (u *unit) enter(i *instance, p *prepared) {
+func (u *unit) enter(ctx context.Context, i *instance, p *prepared) {
 	u.broken = nil
 	u.mu.Lock()
 	u.current = i
@@ -218,13 +221,14 @@ func (u *unit) enter(i *instance, p *prepared) {
 		}
 		s.Describe, s.Health, s.Warnings, s.Version = p.describe, p.health, p.warnings, p.describe.GetVersion()
 		s.PID, s.Generation, s.UpdateError = i.process.PID(), i.generation, ""
-		s.Path, s.Source, s.SHA256 = i.entry.Path, string(i.entry.Source), i.entry.SHA256
+		s.Path, s.Source, s.SHA256, s.Trust = i.entry.Path, string(i.entry.Source), i.entry.SHA256, i.entry.Trust
 		s.State = stateFor(p.health)
 		if s.LastExit == nil {
 			s.LastError, s.Remedy = "", ""
 		}
 	})
 	u.log.Info("plugin ready", "pid", i.process.PID(), "version", p.describe.GetVersion(), "health", p.health.GetState().String())
+	u.config.Policy.Ready(ctx, i.entry, i.entry.SHA256, p.describe)
 }
 
 func stateFor(h *backendv1.HealthResponse) State {
@@ -309,6 +313,9 @@ func (u *unit) lose(ctx context.Context, i *instance, reason error) error {
 	i.kill(ctx)
 	u.retired.Go(func() { i.linger(u.ends.mercy) })
 	e := crashed(i)
+	if why, _ := i.blamed(); why != "" {
+		reason = errors.New("stopped because " + why)
+	}
 	if reason != nil {
 		e.err = reason
 	}
@@ -347,6 +354,9 @@ func (u *unit) fail(err error) {
 	wait, again := u.history.crash(time.Now())
 	u.set(func(s *Status) {
 		s.LastError, s.Remedy, s.LastExit, s.PID = err.Error(), e.remedy, e.exit, 0
+		if e.distrust != nil {
+			s.Trust, s.SHA256 = e.distrust.Trust, e.distrust.SHA256
+		}
 		switch {
 		case e.permanent:
 			s.State = StateQuarantined

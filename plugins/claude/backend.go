@@ -190,6 +190,17 @@ func (b *backend) prepareRoot() error {
 	return err
 }
 
+// Relieve ends processes that nobody uses now.
+func (b *backend) Relieve(_ context.Context, relief plugins.Relief) error { //nolint:unparam // as plugins.Reliever has it
+	if relief >= plugins.ReliefSpares {
+		b.pool.Drop()
+	} else {
+		b.pool.Keep()
+	}
+	b.live.relieve(relief >= plugins.ReliefIdle)
+	return nil
+}
+
 // Close ends all processes and waits for them.
 func (b *backend) Close(context.Context) error {
 	b.cancel()

@@ -15,6 +15,7 @@ type conversations struct {
 
 	mu     sync.Mutex
 	closed bool
+	none   bool // keeps none for now
 	kept   []*kept
 	wg     sync.WaitGroup
 }
@@ -36,7 +37,7 @@ func newConversations(limit int, idle time.Duration, end func(*process)) *conver
 func (c *conversations) keep(p *process, held int) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.limit == 0 {
+	if c.closed || c.none || c.limit == 0 {
 		c.end(p)
 		return nil
 	}
@@ -101,15 +102,30 @@ func (c *conversations) watch(k *kept) {
 	}
 }
 
-// close ends all conversations; the processes are ended in the background.
-func (c *conversations) close() {
+// relieve ends all conversations and keeps none until it is called with false.
+func (c *conversations) relieve(none bool) {
 	c.mu.Lock()
-	c.closed = true
+	defer c.mu.Unlock()
+	c.none = none
+	if none {
+		c.endAll()
+	}
+}
+
+// endAll ends all conversations; the caller holds mu.
+func (c *conversations) endAll() {
 	for len(c.kept) > 0 {
 		p := c.kept[0].p
 		c.drop(0)
 		c.end(p)
 	}
+}
+
+// close ends all conversations; the processes are ended in the background.
+func (c *conversations) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.endAll()
 	c.mu.Unlock()
 	c.wg.Wait()
 }

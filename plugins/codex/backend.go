@@ -296,6 +296,16 @@ func (b *backend) provider() string {
 	return providerSocket
 }
 
+// Relieve implements plugins.Reliever. An app-server that no turn and no
+// conversation uses is a spare as well: 85 MB.
+func (b *backend) Relieve(_ context.Context, relief plugins.Relief) error { //nolint:unparam // the interface has it
+	spares, idle := relief >= plugins.ReliefSpares, relief >= plugins.ReliefIdle
+	b.live.relieve(idle)
+	b.chat.relieve(spares)
+	b.agent.relieve(spares)
+	return nil
+}
+
 // Close implements plugins.Closer.
 func (b *backend) Close(context.Context) error { //nolint:unparam // the interface has it
 	if b.checker == nil {

@@ -55,6 +55,7 @@ type keeper struct {
 
 	mu       sync.Mutex
 	closed   bool
+	relieved bool // keeps nothing running that nobody uses
 	current  *instance
 	starting *attempt
 	all      map[*instance]struct{}
@@ -86,7 +87,7 @@ func newKeeper(start func(context.Context) (*instance, error), eager bool, retir
 func (k *keeper) prepare() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.closed && k.current == nil {
+	if !k.closed && !k.relieved && k.current == nil {
 		k.begin()
 	}
 }
@@ -127,9 +128,30 @@ func (k *keeper) put(i *instance) {
 
 // release drops a reference; the caller holds mu.
 func (k *keeper) release(i *instance) {
-	if i.refs--; i.refs == 0 {
+	i.refs--
+	if k.relieved && k.current == i && i.refs == 1 {
+		k.current, i.refs = nil, 0 // the keeper's own
+	}
+	if i.refs == 0 {
 		delete(k.all, i)
 		k.wg.Go(i.close)
+	}
+}
+
+// relieve ends what no turn and no conversation uses, and starts nothing ahead of
+// need until it is called with false.
+func (k *keeper) relieve(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.relieved = on
+	for i := range k.all {
+		i.threads.relieve(on)
+	}
+	if i := k.current; on && i != nil {
+		i.refs++
+		k.release(i) // the last but the keeper's own
+	} else if !on && k.eager && i == nil && !k.closed {
+		k.begin()
 	}
 }
 
@@ -166,6 +188,7 @@ func (k *keeper) begin() *attempt {
 		}
 		i.born, i.refs = time.Now(), 1
 		k.all[i] = struct{}{}
+		i.threads.relieve(k.relieved)
 		if k.closed {
 			k.release(i)
 			return
@@ -188,7 +211,7 @@ func (k *keeper) watch(i *instance) {
 	defer k.mu.Unlock()
 	if time.Since(i.born) >= settled {
 		k.failures = 0
-		if k.eager && !k.closed && k.current == nil {
+		if k.eager && !k.relieved && !k.closed && k.current == nil {
 			k.begin()
 		}
 		return

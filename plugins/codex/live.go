@@ -35,6 +35,7 @@ type liveStore struct {
 
 	mu     sync.Mutex
 	closed bool
+	none   bool // keeps none for now
 	byKey  map[string]*conversation
 }
 
@@ -46,7 +47,7 @@ func newLiveStore(idle time.Duration, limit int) *liveStore {
 func (s *liveStore) keep(c *conversation) []byte {
 	token := rand.Text()
 	s.mu.Lock()
-	if s.closed {
+	if s.closed || s.none {
 		s.mu.Unlock()
 		c.end()
 		return nil
@@ -108,6 +109,16 @@ func (s *liveStore) dropOf(i *instance) {
 	s.mu.Unlock()
 	for _, c := range ended {
 		c.end()
+	}
+}
+
+// relieve ends all conversations and keeps none until it is called with false.
+func (s *liveStore) relieve(none bool) {
+	s.mu.Lock()
+	s.none = none
+	s.mu.Unlock()
+	if none {
+		s.dropOf(nil)
 	}
 }
 

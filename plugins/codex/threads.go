@@ -32,6 +32,7 @@ type threads struct {
 
 	mu     sync.Mutex
 	closed bool
+	none   bool // keeps no spares for now
 	pools  map[kind]*subprocess.Pool[thread]
 	recent []kind // least recently used first; also those without a pool
 	wg     sync.WaitGroup
@@ -103,8 +104,25 @@ func (t *threads) open(k kind) *subprocess.Pool[thread] {
 		Start: func(ctx context.Context) (thread, error) { return t.start(ctx, k) },
 		Stop:  t.drop,
 	})
+	if t.none {
+		p.Drop()
+	}
 	t.pools[k] = p
 	return p
+}
+
+// relieve ends the spares and keeps none until it is called with false.
+func (t *threads) relieve(none bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.none = none
+	for _, p := range t.pools {
+		if none {
+			p.Drop()
+		} else {
+			p.Keep()
+		}
+	}
 }
 
 func (t *threads) kinds() []kind {

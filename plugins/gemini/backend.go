@@ -139,6 +139,16 @@ func (b *backend) warm() {
 	}
 }
 
+// Relieve ends processes that no turn uses now: a process holds no conversation
+// between turns.
+func (b *backend) Relieve(_ context.Context, relief plugins.Relief) error {
+	if b.fleet == nil {
+		return errNotConfigured
+	}
+	b.fleet.Relieve(relief >= plugins.ReliefSpares)
+	return nil
+}
+
 // Close ends all processes.
 func (b *backend) Close(context.Context) error { //nolint:unparam // as plugins.Closer has it
 	if b.fleet != nil {

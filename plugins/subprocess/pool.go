@@ -49,6 +49,7 @@ type Pool[T any] struct {
 	starting int
 	failures int
 	paused   bool // after a failure, until the backoff is over
+	dropped  bool // between Drop and Keep
 }
 
 type spare[T any] struct {
@@ -145,16 +146,38 @@ func (p *Pool[T]) Idle() int {
 	return len(p.idle)
 }
 
+// Drop stops the spares and keeps none until Keep; Take starts what it needs.
+func (p *Pool[T]) Drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropped = true
+	p.stopIdle()
+}
+
+// Keep undoes Drop.
+func (p *Pool[T]) Keep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropped = false
+	p.fill()
+}
+
+// stopIdle stops the spares; the caller holds mu.
+func (p *Pool[T]) stopIdle() {
+	for _, s := range p.idle {
+		close(s.taken)
+		p.stopLater(s.value)
+	}
+	p.idle = nil
+}
+
 // Close stops the spares, fails waiting Takes and returns when all is ended.
 func (p *Pool[T]) Close() {
 	p.mu.Lock()
 	p.closed = true
-	idle, waiters := p.idle, p.waiters
-	p.idle, p.waiters = nil, nil
-	for _, s := range idle {
-		close(s.taken)
-		p.stopLater(s.value)
-	}
+	waiters := p.waiters
+	p.waiters = nil
+	p.stopIdle()
 	p.mu.Unlock()
 	p.cancel()
 	for _, ch := range waiters {
@@ -167,7 +190,7 @@ func (p *Pool[T]) Close() {
 func (p *Pool[T]) fill() {
 	for !p.closed && p.starting < p.config.MaxStarting {
 		want := len(p.waiters)
-		if !p.paused {
+		if !p.paused && !p.dropped {
 			want += p.config.Size - len(p.idle)
 		}
 		if p.starting >= want {
@@ -231,7 +254,7 @@ func (p *Pool[T]) offer(value T) {
 		p.waiters = p.waiters[1:]
 		p.failures = 0
 		ch <- result[T]{value: value}
-	case len(p.idle) >= p.config.Size:
+	case p.dropped || len(p.idle) >= p.config.Size:
 		p.stopLater(value)
 	default:
 		s := &spare[T]{value: value, taken: make(chan struct{})}

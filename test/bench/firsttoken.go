@@ -24,7 +24,9 @@ import (
 
 // cold is a CLI as people run it for one prompt.
 type cold struct {
-	backend string
+	title, backend string
+	// command is relative to the folder of the pinned CLIs.
+	command string
 	args    []string
 	// text occurs in the first line of output that holds text of the answer.
 	text string
@@ -32,17 +34,22 @@ type cold struct {
 	newBar, sameBar float64
 }
 
+var claudeArgs = []string{"-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages", "--model", "claude-sonnet-4-5"}
+
+// colds are measured in this order. Claude Code has two rows because its newest
+// release starts faster and then takes longer for a turn than the one before.
 var colds = []cold{
-	{"claude", []string{"claude", "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages", "--model", "claude-sonnet-4-5"}, `"text_delta"`, 5, 20},
-	{"codex", []string{"codex", "exec", "--json", "--skip-git-repo-check", "--ephemeral", "-"}, `"agent_message"`, 4, 0},
-	{"gemini", []string{"gemini", "-p", "hi", "-o", "stream-json", "-m", "gemini-2.5-flash"}, `"delta":true`, 10, 0},
+	{"claude", "claude", ".bin/claude", claudeArgs, `"text_delta"`, 5, 20},
+	{"claude 2.1.197", "claude", "claude-code-2.1.197/node_modules/@anthropic-ai/claude-code-linux-x64/claude", claudeArgs, `"text_delta"`, 5, 20},
+	{"codex", "codex", ".bin/codex", []string{"exec", "--json", "--skip-git-repo-check", "--ephemeral", "-"}, `"agent_message"`, 4, 0},
+	{"gemini", "gemini", ".bin/gemini", []string{"-p", "hi", "-o", "stream-json", "-m", "gemini-2.5-flash"}, `"delta":true`, 10, 0},
 }
 
 // rest is the pause between measurements, in which spares are started.
 const rest = 2 * time.Second
 
 // followUps are the later turns of each conversation that are measured.
-const followUps = 3
+const followUps = 5
 
 // firstToken measures the time from the request to the first piece of the answer.
 func firstToken(bin string, rounds int) error {
@@ -78,47 +85,59 @@ func firstToken(bin string, rounds int) error {
 		return err
 	}
 	defer os.RemoveAll(home)
-	server, err := harness.Start(harness.Options{Bin: bin, Env: env})
+
+	fmt.Printf("\nFirst token, medians of %d (same conversation: %d), milliseconds\n\n", rounds, rounds*followUps)
+	fmt.Println("| backend | cold CLI | clinvk, new conversation | ratio | clinvk, same conversation | ratio |")
+	fmt.Println("|---|---|---|---|---|---|")
+	for _, c := range colds {
+		c.command = filepath.Join(filepath.Dir(clis), c.command)
+		if err := c.row(bin, home, env, rounds); err != nil {
+			return fmt.Errorf("%s: %w", c.title, err)
+		}
+	}
+	return nil
+}
+
+// row measures one CLI, cold and behind a server that has no other backend, in
+// turn, and prints its line.
+func (c cold) row(bin, home string, env map[string]string, rounds int) error {
+	server, err := harness.Start(harness.Options{
+		Bin: bin, Env: env,
+		Config: fmt.Sprintf("plugins: {allow: [%[1]s]}\nbackends: {%[1]s: {command: %[2]q}}\n", c.backend, c.command),
+	})
 	if err != nil {
 		return err
 	}
 	defer server.Close()
-
-	fmt.Printf("\nFirst token, medians of %d, milliseconds\n\n", rounds)
-	fmt.Println("| backend | cold CLI | clinvk, new conversation | ratio | clinvk, same conversation | ratio |")
-	fmt.Println("|---|---|---|---|---|---|")
-	for _, c := range colds {
-		var coldTimes, newTimes, sameTimes []time.Duration
-		for i := range rounds + 1 {
-			time.Sleep(rest)
-			ct, err := c.run(clis, home, env)
-			if err != nil {
-				return fmt.Errorf("cold %s: %w", c.backend, err)
-			}
-			time.Sleep(rest)
-			history := []map[string]any{{"role": "user", "content": fmt.Sprintf("hello %d", i)}}
-			nt, text, err := ask(server.URL, c.backend, history)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.backend, err)
-			}
-			if i > 0 { // the first round warms the file cache
-				coldTimes, newTimes = append(coldTimes, ct), append(newTimes, nt)
-			}
-			for range followUps {
-				time.Sleep(rest)
-				history = append(history, map[string]any{"role": "assistant", "content": text}, map[string]any{"role": "user", "content": "and again"})
-				var st time.Duration
-				if st, text, err = ask(server.URL, c.backend, history); err != nil {
-					return fmt.Errorf("%s: %w", c.backend, err)
-				}
-				if i > 0 {
-					sameTimes = append(sameTimes, st)
-				}
-			}
+	var coldTimes, newTimes, sameTimes []time.Duration
+	for i := range rounds + 1 {
+		time.Sleep(rest)
+		ct, err := c.run(home, env)
+		if err != nil {
+			return fmt.Errorf("cold: %w", err)
 		}
-		cm, nm, sm := median(coldTimes), median(newTimes), median(sameTimes)
-		fmt.Printf("| %s | %s | %s | %.1f× (bar %g×) | %s | %.1f×%s |\n", c.backend, ms(cm), ms(nm), ratio(cm, nm), c.newBar, ms(sm), ratio(cm, sm), bar(c.sameBar))
+		time.Sleep(rest)
+		history := []map[string]any{{"role": "user", "content": fmt.Sprintf("hello %d", i)}}
+		nt, text, err := ask(server.URL, c.backend, history)
+		if err != nil {
+			return err
+		}
+		var follow []time.Duration
+		for range followUps {
+			time.Sleep(rest)
+			history = append(history, map[string]any{"role": "assistant", "content": text}, map[string]any{"role": "user", "content": "and again"})
+			var st time.Duration
+			if st, text, err = ask(server.URL, c.backend, history); err != nil {
+				return err
+			}
+			follow = append(follow, st)
+		}
+		if i > 0 { // the first round warms the file cache
+			coldTimes, newTimes, sameTimes = append(coldTimes, ct), append(newTimes, nt), append(sameTimes, follow...)
+		}
 	}
+	cm, nm, sm := median(coldTimes), median(newTimes), median(sameTimes)
+	fmt.Printf("| %s | %s | %s | %.1f× (bar %g×) | %s | %.1f×%s |\n", c.title, ms(cm), ms(nm), ratio(cm, nm), c.newBar, ms(sm), ratio(cm, sm), bar(c.sameBar))
 	return nil
 }
 
@@ -155,8 +174,8 @@ func coldHome(openaiURL string) (string, error) {
 }
 
 // run starts the CLI for one prompt and waits for the first text.
-func (c cold) run(clis, home string, env map[string]string) (time.Duration, error) {
-	cmd := exec.Command(filepath.Join(clis, c.args[0]), c.args[1:]...)
+func (c cold) run(home string, env map[string]string) (time.Duration, error) {
+	cmd := exec.Command(c.command, c.args...)
 	cmd.Env = harness.Environment(home, env)
 	cmd.Dir = home
 	if c.backend != "gemini" {

@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,24 +43,40 @@ func Root() (string, error) {
 	}
 }
 
-// Build builds the server and all plugins into dir.
-func Build(dir string) error {
+// plugins that come with the server.
+var plugins = []string{"echo", "claude", "codex", "gemini"}
+
+// Build builds plugins and then the server, which knows them by their sha256, into
+// dir, as make build does. names are the backends to build; none: all.
+func Build(dir string, names ...string) error {
+	if len(names) == 0 {
+		names = plugins
+	}
+	bundled := make([]string, 0, len(names))
+	for _, name := range names {
+		path := filepath.Join(dir, "clinvk-backend-"+name)
+		if err := GoBuild(path, "./plugins/"+name, ""); err != nil {
+			return err
+		}
+		binary, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		bundled = append(bundled, fmt.Sprintf("%s=%x", name, sha256.Sum256(binary)))
+	}
+	return GoBuild(filepath.Join(dir, "clinvk"), "./cmd/clinvk", "-X main.bundled="+strings.Join(bundled, ","))
+}
+
+// GoBuild builds one package of the repository.
+func GoBuild(output, pkg, ldflags string) error {
 	root, err := Root()
 	if err != nil {
 		return err
 	}
-	for target, pkg := range map[string]string{
-		"clinvk":                "./cmd/clinvk",
-		"clinvk-backend-echo":   "./plugins/echo",
-		"clinvk-backend-claude": "./plugins/claude",
-		"clinvk-backend-codex":  "./plugins/codex",
-		"clinvk-backend-gemini": "./plugins/gemini",
-	} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, target), pkg)
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-		}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", ldflags, "-o", output, pkg)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
 	}
 	return nil
 }

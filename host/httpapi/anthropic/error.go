@@ -81,6 +81,8 @@ func envelopeOf(err *engine.Error) envelope {
 		e.status = http.StatusForbidden
 	case engine.CodeModelNotFound, engine.CodeNotFound:
 		e.status = http.StatusNotFound
+	case engine.CodeConflict:
+		e.status = http.StatusConflict
 	case engine.CodeTooLarge:
 		e.status = http.StatusRequestEntityTooLarge
 	case engine.CodeRateLimited, engine.CodeQueueFull:

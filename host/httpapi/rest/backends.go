@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -31,8 +32,13 @@ type backend struct {
 	PID         int               `json:"pid,omitempty"`
 	Restarts    int               `json:"restarts"`
 	Path        string            `json:"path,omitempty"`
+	SHA256      string            `json:"sha256,omitempty"`
+	Trust       string            `json:"trust,omitempty"`
 	LastError   string            `json:"last_error,omitempty"`
 	UpdateError string            `json:"update_error,omitempty"`
+	MemoryMB    int64             `json:"memory_mb,omitempty"`
+	Processes   int               `json:"processes,omitempty"`
+	Pressure    string            `json:"pressure,omitempty"`
 }
 
 type model struct {
@@ -47,6 +53,8 @@ type limits struct {
 	MaxConcurrent  int    `json:"max_concurrent"`
 	MaxPromptBytes uint64 `json:"max_prompt_bytes,omitempty"`
 	MaxBlobBytes   uint64 `json:"max_blob_bytes,omitempty"`
+	MaxMemoryMB    int64  `json:"max_memory_mb,omitempty"`
+	MaxProcesses   int    `json:"max_processes,omitempty"`
 }
 
 func (d *Dialect) backends(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
@@ -69,16 +77,30 @@ func (d *Dialect) backend(w http.ResponseWriter, _ *http.Request, p httprouter.P
 	return nil
 }
 
+// restart starts a new process; the body of the request is of no interest.
+func (d *Dialect) restart(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
+	info, err := d.engine.Restart(r.Context(), p.ByName("name"))
+	if err != nil {
+		return err
+	}
+	httpapi.WriteJSON(w, http.StatusOK, "application/json", d.describe(info))
+	return nil
+}
+
 func (d *Dialect) describe(info engine.BackendInfo) backend {
 	desc := info.Describe
 	b := backend{
 		Name: info.Name, Title: desc.GetTitle(), Description: desc.GetDescription(), Version: desc.GetVersion(),
-		Available: info.Available(), State: info.State, Message: info.Message(), Remedy: info.Health.GetRemedy(),
+		Available: info.Available(), State: info.State, Message: info.Message(), Remedy: cmp.Or(info.Remedy, info.Health.GetRemedy()),
 		CLIVersions: info.Health.GetVersions(), Models: []model{}, Modes: []string{},
-		Limits:   limits{MaxPromptBytes: desc.GetLimits().GetMaxPromptBytes(), MaxBlobBytes: desc.GetLimits().GetMaxBlobBytes()},
+		Limits: limits{
+			MaxPromptBytes: desc.GetLimits().GetMaxPromptBytes(), MaxBlobBytes: desc.GetLimits().GetMaxBlobBytes(),
+			MaxMemoryMB: info.MaxMemory >> 20, MaxProcesses: info.MaxProcesses,
+		},
+		MemoryMB: info.Memory >> 20, Processes: info.Processes, Pressure: info.Pressure,
 		Features: features(desc.GetCapabilities()),
-		PID:      info.PID, Restarts: info.Restarts, Path: info.Path, LastError: info.LastError,
-		UpdateError: info.UpdateError,
+		PID:      info.PID, Restarts: info.Restarts, Path: info.Path, SHA256: info.SHA256, Trust: info.Trust,
+		LastError: info.LastError, UpdateError: info.UpdateError,
 	}
 	if b.CLIVersions == nil {
 		b.CLIVersions = map[string]string{}

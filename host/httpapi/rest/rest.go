@@ -16,6 +16,7 @@ type Engine interface {
 	Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, error)
 	Backends() []engine.BackendInfo
 	Backend(name string) (engine.BackendInfo, error)
+	Restart(ctx context.Context, name string) (engine.BackendInfo, error)
 	Load(name string) (running, queued, limit int)
 }
 
@@ -45,6 +46,7 @@ func (d *Dialect) Routes() []httpapi.Route {
 		{Method: http.MethodPost, Pattern: "/api/v1/prompt", OperationID: "prompt", Handle: d.prompt},
 		{Method: http.MethodGet, Pattern: "/api/v1/backends", OperationID: "listBackends", Handle: d.backends},
 		{Method: http.MethodGet, Pattern: "/api/v1/backends/:name", OperationID: "getBackend", Handle: d.backend},
+		{Method: http.MethodPost, Pattern: "/api/v1/backends/:name/restart", OperationID: "restartBackend", Handle: d.restart},
 	}
 }
 

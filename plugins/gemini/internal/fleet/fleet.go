@@ -49,6 +49,7 @@ type Fleet struct {
 	starting map[Profile]int
 	failures int
 	paused   bool // after a spare's failure, until the backoff is over
+	relieved bool // keeps no idle workers for now
 }
 
 type waiter struct {
@@ -76,6 +77,23 @@ func (f *Fleet) Warm(p Profile) {
 	defer f.mu.Unlock()
 	f.spare = &p
 	f.dispatch()
+}
+
+// Relieve ends the workers that nobody uses, and from then on each when it is given
+// back, until it is called with false.
+func (f *Fleet) Relieve(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.relieved = on
+	f.dispatch()
+}
+
+// endIdle ends the idle workers; the caller holds mu.
+func (f *Fleet) endIdle() {
+	for _, w := range f.idle {
+		f.discard(w.stop)
+	}
+	f.idle = nil
 }
 
 // Acquire returns a worker of a profile, to be given back with Release. It waits
@@ -152,13 +170,16 @@ func (f *Fleet) dispatch() {
 		return
 	}
 	f.waiters = slices.DeleteFunc(f.waiters, f.serve)
+	if f.relieved {
+		f.endIdle()
+	}
 	missing := map[Profile]int{}
 	for _, w := range f.waiters {
 		if missing[w.profile]++; missing[w.profile] > f.starting[w.profile] && !f.begin(w.profile, true) {
 			return
 		}
 	}
-	if f.spare == nil || f.paused {
+	if f.spare == nil || f.paused || f.relieved {
 		return
 	}
 	ready := f.starting[*f.spare]
@@ -301,11 +322,9 @@ func (f *Fleet) shrink() {
 func (f *Fleet) Close() {
 	f.mu.Lock()
 	f.closed = true
-	waiters, idle := f.waiters, f.idle
-	f.waiters, f.idle = nil, nil
-	for _, w := range idle {
-		f.discard(w.stop)
-	}
+	waiters := f.waiters
+	f.waiters = nil
+	f.endIdle()
 	f.mu.Unlock()
 	f.cancel()
 	for _, w := range waiters {

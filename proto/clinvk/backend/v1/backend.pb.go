@@ -656,6 +656,63 @@ func (ErrorCode) EnumDescriptor() ([]byte, []int) {
 	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{9}
 }
 
+// ReliefLevel is what a backend gives up; each level includes those before it.
+type ReliefLevel int32
+
+const (
+	// Treated as none.
+	ReliefLevel_RELIEF_LEVEL_UNSPECIFIED ReliefLevel = 0
+	// Nothing: spares and conversations are kept as usual.
+	ReliefLevel_RELIEF_LEVEL_NONE ReliefLevel = 1
+	// Spares are ended and no new ones are kept.
+	ReliefLevel_RELIEF_LEVEL_SPARES ReliefLevel = 2
+	// Conversations that wait for their next turn are closed and none are kept.
+	ReliefLevel_RELIEF_LEVEL_IDLE ReliefLevel = 3
+)
+
+// Enum value maps for ReliefLevel.
+var (
+	ReliefLevel_name = map[int32]string{
+		0: "RELIEF_LEVEL_UNSPECIFIED",
+		1: "RELIEF_LEVEL_NONE",
+		2: "RELIEF_LEVEL_SPARES",
+		3: "RELIEF_LEVEL_IDLE",
+	}
+	ReliefLevel_value = map[string]int32{
+		"RELIEF_LEVEL_UNSPECIFIED": 0,
+		"RELIEF_LEVEL_NONE":        1,
+		"RELIEF_LEVEL_SPARES":      2,
+		"RELIEF_LEVEL_IDLE":        3,
+	}
+)
+
+func (x ReliefLevel) Enum() *ReliefLevel {
+	p := new(ReliefLevel)
+	*p = x
+	return p
+}
+
+func (x ReliefLevel) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReliefLevel) Descriptor() protoreflect.EnumDescriptor {
+	return file_clinvk_backend_v1_backend_proto_enumTypes[10].Descriptor()
+}
+
+func (ReliefLevel) Type() protoreflect.EnumType {
+	return &file_clinvk_backend_v1_backend_proto_enumTypes[10]
+}
+
+func (x ReliefLevel) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReliefLevel.Descriptor instead.
+func (ReliefLevel) EnumDescriptor() ([]byte, []int) {
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{10}
+}
+
 // DescribeRequest tells the plugin who is calling.
 type DescribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -882,8 +939,10 @@ type Capabilities struct {
 	Reasoning *ReasoningCapability `protobuf:"bytes,9,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
 	// Execute accepts Part.blob with these media types, for example "image/png".
 	InputMediaTypes []string `protobuf:"bytes,10,rep,name=input_media_types,json=inputMediaTypes,proto3" json:"input_media_types,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Relieve is implemented.
+	Relief        *ReliefCapability `protobuf:"bytes,11,opt,name=relief,proto3" json:"relief,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Capabilities) Reset() {
@@ -982,6 +1041,13 @@ func (x *Capabilities) GetReasoning() *ReasoningCapability {
 func (x *Capabilities) GetInputMediaTypes() []string {
 	if x != nil {
 		return x.InputMediaTypes
+	}
+	return nil
+}
+
+func (x *Capabilities) GetRelief() *ReliefCapability {
+	if x != nil {
+		return x.Relief
 	}
 	return nil
 }
@@ -1273,6 +1339,43 @@ func (x *ReasoningCapability) GetSignatures() bool {
 	return false
 }
 
+// ReliefCapability says that Relieve works.
+type ReliefCapability struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReliefCapability) Reset() {
+	*x = ReliefCapability{}
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReliefCapability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReliefCapability) ProtoMessage() {}
+
+func (x *ReliefCapability) ProtoReflect() protoreflect.Message {
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReliefCapability.ProtoReflect.Descriptor instead.
+func (*ReliefCapability) Descriptor() ([]byte, []int) {
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{9}
+}
+
 // SessionCapability says which session operations work.
 type SessionCapability struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1288,7 +1391,7 @@ type SessionCapability struct {
 
 func (x *SessionCapability) Reset() {
 	*x = SessionCapability{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[9]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1300,7 +1403,7 @@ func (x *SessionCapability) String() string {
 func (*SessionCapability) ProtoMessage() {}
 
 func (x *SessionCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[9]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1313,7 +1416,7 @@ func (x *SessionCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCapability.ProtoReflect.Descriptor instead.
 func (*SessionCapability) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{9}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SessionCapability) GetFork() bool {
@@ -1352,7 +1455,7 @@ type ClientToolCapability struct {
 
 func (x *ClientToolCapability) Reset() {
 	*x = ClientToolCapability{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[10]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1467,7 @@ func (x *ClientToolCapability) String() string {
 func (*ClientToolCapability) ProtoMessage() {}
 
 func (x *ClientToolCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[10]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1480,7 @@ func (x *ClientToolCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientToolCapability.ProtoReflect.Descriptor instead.
 func (*ClientToolCapability) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{10}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ClientToolCapability) GetForcedChoice() bool {
@@ -1405,7 +1508,7 @@ type ApprovalCapability struct {
 
 func (x *ApprovalCapability) Reset() {
 	*x = ApprovalCapability{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[11]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1520,7 @@ func (x *ApprovalCapability) String() string {
 func (*ApprovalCapability) ProtoMessage() {}
 
 func (x *ApprovalCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[11]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1533,7 @@ func (x *ApprovalCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalCapability.ProtoReflect.Descriptor instead.
 func (*ApprovalCapability) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{11}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ApprovalCapability) GetPersistent() bool {
@@ -1455,7 +1558,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[12]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1570,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[12]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1583,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{12}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Limits) GetMaxConcurrentExecutions() uint32 {
@@ -1519,7 +1622,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[13]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1634,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[13]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1647,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{13}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Requirement) GetCommand() string {
@@ -1590,7 +1693,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[14]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1705,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[14]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1718,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{14}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ConfigureRequest) GetConfig() *structpb.Struct {
@@ -1671,7 +1774,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[15]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +1786,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[15]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +1799,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{15}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ConfigureResponse) GetDiagnostics() []*Diagnostic {
@@ -1723,7 +1826,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[16]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1838,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[16]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1851,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{16}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -1790,7 +1893,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[17]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +1905,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[17]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +1918,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{17}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HealthRequest) GetDeep() bool {
@@ -1842,7 +1945,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[18]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +1957,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[18]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1867,7 +1970,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{18}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HealthResponse) GetState() HealthState {
@@ -1911,7 +2014,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[19]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2026,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[19]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2039,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{19}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -1966,7 +2069,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[20]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2081,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[20]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2094,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{20}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -2031,7 +2134,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[21]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2146,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[21]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2159,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{21}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Model) GetId() string {
@@ -2125,7 +2228,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[22]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2240,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[22]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2253,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{22}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExecuteRequest) GetInput() isExecuteRequest_Input {
@@ -2262,7 +2365,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[23]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2274,7 +2377,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[23]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,7 +2390,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{23}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Start) GetExecutionId() string {
@@ -2453,7 +2556,7 @@ type Sampling struct {
 
 func (x *Sampling) Reset() {
 	*x = Sampling{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[24]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2568,7 @@ func (x *Sampling) String() string {
 func (*Sampling) ProtoMessage() {}
 
 func (x *Sampling) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[24]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2581,7 @@ func (x *Sampling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sampling.ProtoReflect.Descriptor instead.
 func (*Sampling) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{24}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Sampling) GetTemperature() float64 {
@@ -2569,7 +2672,7 @@ type Live struct {
 
 func (x *Live) Reset() {
 	*x = Live{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[25]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +2684,7 @@ func (x *Live) String() string {
 func (*Live) ProtoMessage() {}
 
 func (x *Live) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[25]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +2697,7 @@ func (x *Live) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Live.ProtoReflect.Descriptor instead.
 func (*Live) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{25}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Live) GetToken() []byte {
@@ -2624,7 +2727,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[26]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2739,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[26]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2752,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{26}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Session) GetAction() SessionAction {
@@ -2679,7 +2782,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[27]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +2794,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[27]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +2807,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{27}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Message) GetRole() Role {
@@ -2740,7 +2843,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[28]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +2855,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[28]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +2868,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{28}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Part) GetContent() isPart_Content {
@@ -2879,7 +2982,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[29]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +2994,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[29]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3007,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{29}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Blob) GetMediaType() string {
@@ -2979,7 +3082,7 @@ type Reasoning struct {
 
 func (x *Reasoning) Reset() {
 	*x = Reasoning{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[30]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2991,7 +3094,7 @@ func (x *Reasoning) String() string {
 func (*Reasoning) ProtoMessage() {}
 
 func (x *Reasoning) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[30]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3004,7 +3107,7 @@ func (x *Reasoning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reasoning.ProtoReflect.Descriptor instead.
 func (*Reasoning) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{30}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Reasoning) GetText() string {
@@ -3043,7 +3146,7 @@ type ToolSpec struct {
 
 func (x *ToolSpec) Reset() {
 	*x = ToolSpec{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[31]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3055,7 +3158,7 @@ func (x *ToolSpec) String() string {
 func (*ToolSpec) ProtoMessage() {}
 
 func (x *ToolSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[31]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3068,7 +3171,7 @@ func (x *ToolSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolSpec.ProtoReflect.Descriptor instead.
 func (*ToolSpec) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{31}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ToolSpec) GetName() string {
@@ -3110,7 +3213,7 @@ type ToolChoice struct {
 
 func (x *ToolChoice) Reset() {
 	*x = ToolChoice{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[32]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3122,7 +3225,7 @@ func (x *ToolChoice) String() string {
 func (*ToolChoice) ProtoMessage() {}
 
 func (x *ToolChoice) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[32]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3135,7 +3238,7 @@ func (x *ToolChoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolChoice.ProtoReflect.Descriptor instead.
 func (*ToolChoice) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{32}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ToolChoice) GetChoice() isToolChoice_Choice {
@@ -3230,7 +3333,7 @@ type ToolResult struct {
 
 func (x *ToolResult) Reset() {
 	*x = ToolResult{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[33]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3242,7 +3345,7 @@ func (x *ToolResult) String() string {
 func (*ToolResult) ProtoMessage() {}
 
 func (x *ToolResult) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[33]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3255,7 +3358,7 @@ func (x *ToolResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolResult.ProtoReflect.Descriptor instead.
 func (*ToolResult) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{33}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ToolResult) GetCallId() string {
@@ -3303,7 +3406,7 @@ type ApprovalDecision struct {
 
 func (x *ApprovalDecision) Reset() {
 	*x = ApprovalDecision{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[34]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3418,7 @@ func (x *ApprovalDecision) String() string {
 func (*ApprovalDecision) ProtoMessage() {}
 
 func (x *ApprovalDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[34]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3431,7 @@ func (x *ApprovalDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalDecision.ProtoReflect.Descriptor instead.
 func (*ApprovalDecision) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{34}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ApprovalDecision) GetId() string {
@@ -3368,7 +3471,7 @@ type Interrupt struct {
 
 func (x *Interrupt) Reset() {
 	*x = Interrupt{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[35]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3483,7 @@ func (x *Interrupt) String() string {
 func (*Interrupt) ProtoMessage() {}
 
 func (x *Interrupt) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[35]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3496,7 @@ func (x *Interrupt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interrupt.ProtoReflect.Descriptor instead.
 func (*Interrupt) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{35}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{36}
 }
 
 // ExecuteResponse is one event.
@@ -3424,7 +3527,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[36]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +3539,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[36]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +3552,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{36}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExecuteResponse) GetSequence() uint64 {
@@ -3677,7 +3780,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[37]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3689,7 +3792,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[37]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3702,7 +3805,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{37}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Started) GetModel() string {
@@ -3739,7 +3842,7 @@ type TextDelta struct {
 
 func (x *TextDelta) Reset() {
 	*x = TextDelta{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[38]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3751,7 +3854,7 @@ func (x *TextDelta) String() string {
 func (*TextDelta) ProtoMessage() {}
 
 func (x *TextDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[38]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3764,7 +3867,7 @@ func (x *TextDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TextDelta.ProtoReflect.Descriptor instead.
 func (*TextDelta) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{38}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TextDelta) GetBlock() uint32 {
@@ -3798,7 +3901,7 @@ type ReasoningDelta struct {
 
 func (x *ReasoningDelta) Reset() {
 	*x = ReasoningDelta{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[39]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3810,7 +3913,7 @@ func (x *ReasoningDelta) String() string {
 func (*ReasoningDelta) ProtoMessage() {}
 
 func (x *ReasoningDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[39]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3823,7 +3926,7 @@ func (x *ReasoningDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReasoningDelta.ProtoReflect.Descriptor instead.
 func (*ReasoningDelta) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{39}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReasoningDelta) GetBlock() uint32 {
@@ -3871,7 +3974,7 @@ type ToolCallStarted struct {
 
 func (x *ToolCallStarted) Reset() {
 	*x = ToolCallStarted{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[40]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3883,7 +3986,7 @@ func (x *ToolCallStarted) String() string {
 func (*ToolCallStarted) ProtoMessage() {}
 
 func (x *ToolCallStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[40]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,7 +3999,7 @@ func (x *ToolCallStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallStarted.ProtoReflect.Descriptor instead.
 func (*ToolCallStarted) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{40}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ToolCallStarted) GetBlock() uint32 {
@@ -3940,7 +4043,7 @@ type ToolCallDelta struct {
 
 func (x *ToolCallDelta) Reset() {
 	*x = ToolCallDelta{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[41]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3952,7 +4055,7 @@ func (x *ToolCallDelta) String() string {
 func (*ToolCallDelta) ProtoMessage() {}
 
 func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[41]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3965,7 +4068,7 @@ func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallDelta.ProtoReflect.Descriptor instead.
 func (*ToolCallDelta) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{41}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ToolCallDelta) GetId() string {
@@ -3999,7 +4102,7 @@ type ToolCall struct {
 
 func (x *ToolCall) Reset() {
 	*x = ToolCall{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[42]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4011,7 +4114,7 @@ func (x *ToolCall) String() string {
 func (*ToolCall) ProtoMessage() {}
 
 func (x *ToolCall) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[42]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,7 +4127,7 @@ func (x *ToolCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCall.ProtoReflect.Descriptor instead.
 func (*ToolCall) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{42}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ToolCall) GetId() string {
@@ -4070,7 +4173,7 @@ type ApprovalRequested struct {
 
 func (x *ApprovalRequested) Reset() {
 	*x = ApprovalRequested{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[43]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4082,7 +4185,7 @@ func (x *ApprovalRequested) String() string {
 func (*ApprovalRequested) ProtoMessage() {}
 
 func (x *ApprovalRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[43]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4095,7 +4198,7 @@ func (x *ApprovalRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalRequested.ProtoReflect.Descriptor instead.
 func (*ApprovalRequested) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{43}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ApprovalRequested) GetId() string {
@@ -4142,7 +4245,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[44]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4154,7 +4257,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[44]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4167,7 +4270,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{44}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Usage) GetInputTokens() int64 {
@@ -4232,7 +4335,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[45]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4244,7 +4347,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[45]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4257,7 +4360,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{45}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Notice) GetSeverity() Severity {
@@ -4295,7 +4398,7 @@ type Completed struct {
 
 func (x *Completed) Reset() {
 	*x = Completed{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[46]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4307,7 +4410,7 @@ func (x *Completed) String() string {
 func (*Completed) ProtoMessage() {}
 
 func (x *Completed) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[46]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4320,7 +4423,7 @@ func (x *Completed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Completed.ProtoReflect.Descriptor instead.
 func (*Completed) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{46}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Completed) GetFinishReason() FinishReason {
@@ -4392,7 +4495,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[47]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4404,7 +4507,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[47]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4417,7 +4520,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{47}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Failed) GetCode() ErrorCode {
@@ -4500,7 +4603,7 @@ type CountTokensRequest struct {
 
 func (x *CountTokensRequest) Reset() {
 	*x = CountTokensRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[48]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4512,7 +4615,7 @@ func (x *CountTokensRequest) String() string {
 func (*CountTokensRequest) ProtoMessage() {}
 
 func (x *CountTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[48]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4525,7 +4628,7 @@ func (x *CountTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountTokensRequest.ProtoReflect.Descriptor instead.
 func (*CountTokensRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{48}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CountTokensRequest) GetModel() string {
@@ -4569,7 +4672,7 @@ type CountTokensResponse struct {
 
 func (x *CountTokensResponse) Reset() {
 	*x = CountTokensResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[49]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4581,7 +4684,7 @@ func (x *CountTokensResponse) String() string {
 func (*CountTokensResponse) ProtoMessage() {}
 
 func (x *CountTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[49]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4594,7 +4697,7 @@ func (x *CountTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountTokensResponse.ProtoReflect.Descriptor instead.
 func (*CountTokensResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{49}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CountTokensResponse) GetInputTokens() int64 {
@@ -4626,7 +4729,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[50]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4638,7 +4741,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[50]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4651,7 +4754,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{50}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListSessionsRequest) GetPageSize() int32 {
@@ -4688,7 +4791,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[51]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4700,7 +4803,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[51]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4713,7 +4816,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{51}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*SessionInfo {
@@ -4747,7 +4850,7 @@ type SessionInfo struct {
 
 func (x *SessionInfo) Reset() {
 	*x = SessionInfo{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[52]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4759,7 +4862,7 @@ func (x *SessionInfo) String() string {
 func (*SessionInfo) ProtoMessage() {}
 
 func (x *SessionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[52]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4772,7 +4875,7 @@ func (x *SessionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionInfo.ProtoReflect.Descriptor instead.
 func (*SessionInfo) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{52}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SessionInfo) GetToken() []byte {
@@ -4814,7 +4917,7 @@ type DeleteSessionRequest struct {
 
 func (x *DeleteSessionRequest) Reset() {
 	*x = DeleteSessionRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[53]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4826,7 +4929,7 @@ func (x *DeleteSessionRequest) String() string {
 func (*DeleteSessionRequest) ProtoMessage() {}
 
 func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[53]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4839,7 +4942,7 @@ func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{53}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DeleteSessionRequest) GetToken() []byte {
@@ -4858,7 +4961,7 @@ type DeleteSessionResponse struct {
 
 func (x *DeleteSessionResponse) Reset() {
 	*x = DeleteSessionResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[54]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4870,7 +4973,7 @@ func (x *DeleteSessionResponse) String() string {
 func (*DeleteSessionResponse) ProtoMessage() {}
 
 func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[54]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4883,7 +4986,90 @@ func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSessionResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{54}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{55}
+}
+
+// RelieveRequest says what may be kept from now on.
+type RelieveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to give up.
+	Level         ReliefLevel `protobuf:"varint,1,opt,name=level,proto3,enum=clinvk.backend.v1.ReliefLevel" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelieveRequest) Reset() {
+	*x = RelieveRequest{}
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelieveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelieveRequest) ProtoMessage() {}
+
+func (x *RelieveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelieveRequest.ProtoReflect.Descriptor instead.
+func (*RelieveRequest) Descriptor() ([]byte, []int) {
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *RelieveRequest) GetLevel() ReliefLevel {
+	if x != nil {
+		return x.Level
+	}
+	return ReliefLevel_RELIEF_LEVEL_UNSPECIFIED
+}
+
+// RelieveResponse is empty.
+type RelieveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelieveResponse) Reset() {
+	*x = RelieveResponse{}
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelieveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelieveResponse) ProtoMessage() {}
+
+func (x *RelieveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelieveResponse.ProtoReflect.Descriptor instead.
+func (*RelieveResponse) Descriptor() ([]byte, []int) {
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{57}
 }
 
 var File_clinvk_backend_v1_backend_proto protoreflect.FileDescriptor
@@ -4907,7 +5093,7 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\rconfig_schema\x18\n" +
 	" \x01(\fR\fconfigSchema\x12B\n" +
 	"\frequirements\x18\v \x03(\v2\x1e.clinvk.backend.v1.RequirementR\frequirements\x12 \n" +
-	"\venvironment\x18\f \x03(\tR\venvironment\"\xa3\x05\n" +
+	"\venvironment\x18\f \x03(\tR\venvironment\"\xe0\x05\n" +
 	"\fCapabilities\x125\n" +
 	"\x04chat\x18\x01 \x01(\v2!.clinvk.backend.v1.ChatCapabilityR\x04chat\x128\n" +
 	"\x05agent\x18\x02 \x01(\v2\".clinvk.backend.v1.AgentCapabilityR\x05agent\x12@\n" +
@@ -4919,7 +5105,8 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\fcount_tokens\x18\b \x01(\v2'.clinvk.backend.v1.TokenCountCapabilityR\vcountTokens\x12D\n" +
 	"\treasoning\x18\t \x01(\v2&.clinvk.backend.v1.ReasoningCapabilityR\treasoning\x12*\n" +
 	"\x11input_media_types\x18\n" +
-	" \x03(\tR\x0finputMediaTypes\",\n" +
+	" \x03(\tR\x0finputMediaTypes\x12;\n" +
+	"\x06relief\x18\v \x01(\v2#.clinvk.backend.v1.ReliefCapabilityR\x06relief\",\n" +
 	"\x0eChatCapability\x12\x1a\n" +
 	"\bsampling\x18\x01 \x03(\tR\bsampling\"\xba\x01\n" +
 	"\x0fAgentCapability\x12F\n" +
@@ -4934,7 +5121,8 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\x13ReasoningCapability\x12\x1e\n" +
 	"\n" +
 	"signatures\x18\x01 \x01(\bR\n" +
-	"signatures\"l\n" +
+	"signatures\"\x12\n" +
+	"\x10ReliefCapability\"l\n" +
 	"\x11SessionCapability\x12\x12\n" +
 	"\x04fork\x18\x01 \x01(\bR\x04fork\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\bR\x04list\x12/\n" +
@@ -5217,7 +5405,10 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"updateTime\",\n" +
 	"\x14DeleteSessionRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\"\x17\n" +
-	"\x15DeleteSessionResponse*N\n" +
+	"\x15DeleteSessionResponse\"F\n" +
+	"\x0eRelieveRequest\x124\n" +
+	"\x05level\x18\x01 \x01(\x0e2\x1e.clinvk.backend.v1.ReliefLevelR\x05level\"\x11\n" +
+	"\x0fRelieveResponse*N\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x12\n" +
@@ -5285,7 +5476,12 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\x1fERROR_CODE_UPSTREAM_UNREACHABLE\x10\f\x12\x1a\n" +
 	"\x16ERROR_CODE_UNSUPPORTED\x10\r\x12\x17\n" +
 	"\x13ERROR_CODE_INTERNAL\x10\x0e\x12\x1f\n" +
-	"\x1bERROR_CODE_UPSTREAM_FAILURE\x10\x0f2\xe0\x05\n" +
+	"\x1bERROR_CODE_UPSTREAM_FAILURE\x10\x0f*r\n" +
+	"\vReliefLevel\x12\x1c\n" +
+	"\x18RELIEF_LEVEL_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11RELIEF_LEVEL_NONE\x10\x01\x12\x17\n" +
+	"\x13RELIEF_LEVEL_SPARES\x10\x02\x12\x15\n" +
+	"\x11RELIEF_LEVEL_IDLE\x10\x032\xb2\x06\n" +
 	"\x0eBackendService\x12S\n" +
 	"\bDescribe\x12\".clinvk.backend.v1.DescribeRequest\x1a#.clinvk.backend.v1.DescribeResponse\x12V\n" +
 	"\tConfigure\x12#.clinvk.backend.v1.ConfigureRequest\x1a$.clinvk.backend.v1.ConfigureResponse\x12M\n" +
@@ -5295,7 +5491,8 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\aExecute\x12!.clinvk.backend.v1.ExecuteRequest\x1a\".clinvk.backend.v1.ExecuteResponse(\x010\x01\x12\\\n" +
 	"\vCountTokens\x12%.clinvk.backend.v1.CountTokensRequest\x1a&.clinvk.backend.v1.CountTokensResponse\x12_\n" +
 	"\fListSessions\x12&.clinvk.backend.v1.ListSessionsRequest\x1a'.clinvk.backend.v1.ListSessionsResponse\x12b\n" +
-	"\rDeleteSession\x12'.clinvk.backend.v1.DeleteSessionRequest\x1a(.clinvk.backend.v1.DeleteSessionResponseB<Z:github.com/clinvk/clinvk/proto/clinvk/backend/v1;backendv1b\x06proto3"
+	"\rDeleteSession\x12'.clinvk.backend.v1.DeleteSessionRequest\x1a(.clinvk.backend.v1.DeleteSessionResponse\x12P\n" +
+	"\aRelieve\x12!.clinvk.backend.v1.RelieveRequest\x1a\".clinvk.backend.v1.RelieveResponseB<Z:github.com/clinvk/clinvk/proto/clinvk/backend/v1;backendv1b\x06proto3"
 
 var (
 	file_clinvk_backend_v1_backend_proto_rawDescOnce sync.Once
@@ -5309,8 +5506,8 @@ func file_clinvk_backend_v1_backend_proto_rawDescGZIP() []byte {
 	return file_clinvk_backend_v1_backend_proto_rawDescData
 }
 
-var file_clinvk_backend_v1_backend_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_clinvk_backend_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_clinvk_backend_v1_backend_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_clinvk_backend_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_clinvk_backend_v1_backend_proto_goTypes = []any{
 	(Severity)(0),                      // 0: clinvk.backend.v1.Severity
 	(HealthState)(0),                   // 1: clinvk.backend.v1.HealthState
@@ -5322,159 +5519,167 @@ var file_clinvk_backend_v1_backend_proto_goTypes = []any{
 	(ToolOrigin)(0),                    // 7: clinvk.backend.v1.ToolOrigin
 	(FinishReason)(0),                  // 8: clinvk.backend.v1.FinishReason
 	(ErrorCode)(0),                     // 9: clinvk.backend.v1.ErrorCode
-	(*DescribeRequest)(nil),            // 10: clinvk.backend.v1.DescribeRequest
-	(*DescribeResponse)(nil),           // 11: clinvk.backend.v1.DescribeResponse
-	(*Capabilities)(nil),               // 12: clinvk.backend.v1.Capabilities
-	(*ChatCapability)(nil),             // 13: clinvk.backend.v1.ChatCapability
-	(*AgentCapability)(nil),            // 14: clinvk.backend.v1.AgentCapability
-	(*LiveCapability)(nil),             // 15: clinvk.backend.v1.LiveCapability
-	(*StructuredOutputCapability)(nil), // 16: clinvk.backend.v1.StructuredOutputCapability
-	(*TokenCountCapability)(nil),       // 17: clinvk.backend.v1.TokenCountCapability
-	(*ReasoningCapability)(nil),        // 18: clinvk.backend.v1.ReasoningCapability
-	(*SessionCapability)(nil),          // 19: clinvk.backend.v1.SessionCapability
-	(*ClientToolCapability)(nil),       // 20: clinvk.backend.v1.ClientToolCapability
-	(*ApprovalCapability)(nil),         // 21: clinvk.backend.v1.ApprovalCapability
-	(*Limits)(nil),                     // 22: clinvk.backend.v1.Limits
-	(*Requirement)(nil),                // 23: clinvk.backend.v1.Requirement
-	(*ConfigureRequest)(nil),           // 24: clinvk.backend.v1.ConfigureRequest
-	(*ConfigureResponse)(nil),          // 25: clinvk.backend.v1.ConfigureResponse
-	(*Diagnostic)(nil),                 // 26: clinvk.backend.v1.Diagnostic
-	(*HealthRequest)(nil),              // 27: clinvk.backend.v1.HealthRequest
-	(*HealthResponse)(nil),             // 28: clinvk.backend.v1.HealthResponse
-	(*ListModelsRequest)(nil),          // 29: clinvk.backend.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),         // 30: clinvk.backend.v1.ListModelsResponse
-	(*Model)(nil),                      // 31: clinvk.backend.v1.Model
-	(*ExecuteRequest)(nil),             // 32: clinvk.backend.v1.ExecuteRequest
-	(*Start)(nil),                      // 33: clinvk.backend.v1.Start
-	(*Sampling)(nil),                   // 34: clinvk.backend.v1.Sampling
-	(*Live)(nil),                       // 35: clinvk.backend.v1.Live
-	(*Session)(nil),                    // 36: clinvk.backend.v1.Session
-	(*Message)(nil),                    // 37: clinvk.backend.v1.Message
-	(*Part)(nil),                       // 38: clinvk.backend.v1.Part
-	(*Blob)(nil),                       // 39: clinvk.backend.v1.Blob
-	(*Reasoning)(nil),                  // 40: clinvk.backend.v1.Reasoning
-	(*ToolSpec)(nil),                   // 41: clinvk.backend.v1.ToolSpec
-	(*ToolChoice)(nil),                 // 42: clinvk.backend.v1.ToolChoice
-	(*ToolResult)(nil),                 // 43: clinvk.backend.v1.ToolResult
-	(*ApprovalDecision)(nil),           // 44: clinvk.backend.v1.ApprovalDecision
-	(*Interrupt)(nil),                  // 45: clinvk.backend.v1.Interrupt
-	(*ExecuteResponse)(nil),            // 46: clinvk.backend.v1.ExecuteResponse
-	(*Started)(nil),                    // 47: clinvk.backend.v1.Started
-	(*TextDelta)(nil),                  // 48: clinvk.backend.v1.TextDelta
-	(*ReasoningDelta)(nil),             // 49: clinvk.backend.v1.ReasoningDelta
-	(*ToolCallStarted)(nil),            // 50: clinvk.backend.v1.ToolCallStarted
-	(*ToolCallDelta)(nil),              // 51: clinvk.backend.v1.ToolCallDelta
-	(*ToolCall)(nil),                   // 52: clinvk.backend.v1.ToolCall
-	(*ApprovalRequested)(nil),          // 53: clinvk.backend.v1.ApprovalRequested
-	(*Usage)(nil),                      // 54: clinvk.backend.v1.Usage
-	(*Notice)(nil),                     // 55: clinvk.backend.v1.Notice
-	(*Completed)(nil),                  // 56: clinvk.backend.v1.Completed
-	(*Failed)(nil),                     // 57: clinvk.backend.v1.Failed
-	(*CountTokensRequest)(nil),         // 58: clinvk.backend.v1.CountTokensRequest
-	(*CountTokensResponse)(nil),        // 59: clinvk.backend.v1.CountTokensResponse
-	(*ListSessionsRequest)(nil),        // 60: clinvk.backend.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 61: clinvk.backend.v1.ListSessionsResponse
-	(*SessionInfo)(nil),                // 62: clinvk.backend.v1.SessionInfo
-	(*DeleteSessionRequest)(nil),       // 63: clinvk.backend.v1.DeleteSessionRequest
-	(*DeleteSessionResponse)(nil),      // 64: clinvk.backend.v1.DeleteSessionResponse
-	nil,                                // 65: clinvk.backend.v1.ConfigureRequest.EnvironmentEntry
-	nil,                                // 66: clinvk.backend.v1.HealthResponse.VersionsEntry
-	(*durationpb.Duration)(nil),        // 67: google.protobuf.Duration
-	(*structpb.Struct)(nil),            // 68: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),      // 69: google.protobuf.Timestamp
+	(ReliefLevel)(0),                   // 10: clinvk.backend.v1.ReliefLevel
+	(*DescribeRequest)(nil),            // 11: clinvk.backend.v1.DescribeRequest
+	(*DescribeResponse)(nil),           // 12: clinvk.backend.v1.DescribeResponse
+	(*Capabilities)(nil),               // 13: clinvk.backend.v1.Capabilities
+	(*ChatCapability)(nil),             // 14: clinvk.backend.v1.ChatCapability
+	(*AgentCapability)(nil),            // 15: clinvk.backend.v1.AgentCapability
+	(*LiveCapability)(nil),             // 16: clinvk.backend.v1.LiveCapability
+	(*StructuredOutputCapability)(nil), // 17: clinvk.backend.v1.StructuredOutputCapability
+	(*TokenCountCapability)(nil),       // 18: clinvk.backend.v1.TokenCountCapability
+	(*ReasoningCapability)(nil),        // 19: clinvk.backend.v1.ReasoningCapability
+	(*ReliefCapability)(nil),           // 20: clinvk.backend.v1.ReliefCapability
+	(*SessionCapability)(nil),          // 21: clinvk.backend.v1.SessionCapability
+	(*ClientToolCapability)(nil),       // 22: clinvk.backend.v1.ClientToolCapability
+	(*ApprovalCapability)(nil),         // 23: clinvk.backend.v1.ApprovalCapability
+	(*Limits)(nil),                     // 24: clinvk.backend.v1.Limits
+	(*Requirement)(nil),                // 25: clinvk.backend.v1.Requirement
+	(*ConfigureRequest)(nil),           // 26: clinvk.backend.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),          // 27: clinvk.backend.v1.ConfigureResponse
+	(*Diagnostic)(nil),                 // 28: clinvk.backend.v1.Diagnostic
+	(*HealthRequest)(nil),              // 29: clinvk.backend.v1.HealthRequest
+	(*HealthResponse)(nil),             // 30: clinvk.backend.v1.HealthResponse
+	(*ListModelsRequest)(nil),          // 31: clinvk.backend.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),         // 32: clinvk.backend.v1.ListModelsResponse
+	(*Model)(nil),                      // 33: clinvk.backend.v1.Model
+	(*ExecuteRequest)(nil),             // 34: clinvk.backend.v1.ExecuteRequest
+	(*Start)(nil),                      // 35: clinvk.backend.v1.Start
+	(*Sampling)(nil),                   // 36: clinvk.backend.v1.Sampling
+	(*Live)(nil),                       // 37: clinvk.backend.v1.Live
+	(*Session)(nil),                    // 38: clinvk.backend.v1.Session
+	(*Message)(nil),                    // 39: clinvk.backend.v1.Message
+	(*Part)(nil),                       // 40: clinvk.backend.v1.Part
+	(*Blob)(nil),                       // 41: clinvk.backend.v1.Blob
+	(*Reasoning)(nil),                  // 42: clinvk.backend.v1.Reasoning
+	(*ToolSpec)(nil),                   // 43: clinvk.backend.v1.ToolSpec
+	(*ToolChoice)(nil),                 // 44: clinvk.backend.v1.ToolChoice
+	(*ToolResult)(nil),                 // 45: clinvk.backend.v1.ToolResult
+	(*ApprovalDecision)(nil),           // 46: clinvk.backend.v1.ApprovalDecision
+	(*Interrupt)(nil),                  // 47: clinvk.backend.v1.Interrupt
+	(*ExecuteResponse)(nil),            // 48: clinvk.backend.v1.ExecuteResponse
+	(*Started)(nil),                    // 49: clinvk.backend.v1.Started
+	(*TextDelta)(nil),                  // 50: clinvk.backend.v1.TextDelta
+	(*ReasoningDelta)(nil),             // 51: clinvk.backend.v1.ReasoningDelta
+	(*ToolCallStarted)(nil),            // 52: clinvk.backend.v1.ToolCallStarted
+	(*ToolCallDelta)(nil),              // 53: clinvk.backend.v1.ToolCallDelta
+	(*ToolCall)(nil),                   // 54: clinvk.backend.v1.ToolCall
+	(*ApprovalRequested)(nil),          // 55: clinvk.backend.v1.ApprovalRequested
+	(*Usage)(nil),                      // 56: clinvk.backend.v1.Usage
+	(*Notice)(nil),                     // 57: clinvk.backend.v1.Notice
+	(*Completed)(nil),                  // 58: clinvk.backend.v1.Completed
+	(*Failed)(nil),                     // 59: clinvk.backend.v1.Failed
+	(*CountTokensRequest)(nil),         // 60: clinvk.backend.v1.CountTokensRequest
+	(*CountTokensResponse)(nil),        // 61: clinvk.backend.v1.CountTokensResponse
+	(*ListSessionsRequest)(nil),        // 62: clinvk.backend.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 63: clinvk.backend.v1.ListSessionsResponse
+	(*SessionInfo)(nil),                // 64: clinvk.backend.v1.SessionInfo
+	(*DeleteSessionRequest)(nil),       // 65: clinvk.backend.v1.DeleteSessionRequest
+	(*DeleteSessionResponse)(nil),      // 66: clinvk.backend.v1.DeleteSessionResponse
+	(*RelieveRequest)(nil),             // 67: clinvk.backend.v1.RelieveRequest
+	(*RelieveResponse)(nil),            // 68: clinvk.backend.v1.RelieveResponse
+	nil,                                // 69: clinvk.backend.v1.ConfigureRequest.EnvironmentEntry
+	nil,                                // 70: clinvk.backend.v1.HealthResponse.VersionsEntry
+	(*durationpb.Duration)(nil),        // 71: google.protobuf.Duration
+	(*structpb.Struct)(nil),            // 72: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),      // 73: google.protobuf.Timestamp
 }
 var file_clinvk_backend_v1_backend_proto_depIdxs = []int32{
-	12, // 0: clinvk.backend.v1.DescribeResponse.capabilities:type_name -> clinvk.backend.v1.Capabilities
-	22, // 1: clinvk.backend.v1.DescribeResponse.limits:type_name -> clinvk.backend.v1.Limits
-	23, // 2: clinvk.backend.v1.DescribeResponse.requirements:type_name -> clinvk.backend.v1.Requirement
-	13, // 3: clinvk.backend.v1.Capabilities.chat:type_name -> clinvk.backend.v1.ChatCapability
-	14, // 4: clinvk.backend.v1.Capabilities.agent:type_name -> clinvk.backend.v1.AgentCapability
-	19, // 5: clinvk.backend.v1.Capabilities.sessions:type_name -> clinvk.backend.v1.SessionCapability
-	15, // 6: clinvk.backend.v1.Capabilities.live:type_name -> clinvk.backend.v1.LiveCapability
-	20, // 7: clinvk.backend.v1.Capabilities.client_tools:type_name -> clinvk.backend.v1.ClientToolCapability
-	21, // 8: clinvk.backend.v1.Capabilities.approvals:type_name -> clinvk.backend.v1.ApprovalCapability
-	16, // 9: clinvk.backend.v1.Capabilities.structured_output:type_name -> clinvk.backend.v1.StructuredOutputCapability
-	17, // 10: clinvk.backend.v1.Capabilities.count_tokens:type_name -> clinvk.backend.v1.TokenCountCapability
-	18, // 11: clinvk.backend.v1.Capabilities.reasoning:type_name -> clinvk.backend.v1.ReasoningCapability
-	3,  // 12: clinvk.backend.v1.AgentCapability.approval_modes:type_name -> clinvk.backend.v1.ApprovalMode
-	4,  // 13: clinvk.backend.v1.AgentCapability.sandbox_modes:type_name -> clinvk.backend.v1.SandboxMode
-	67, // 14: clinvk.backend.v1.LiveCapability.idle_timeout:type_name -> google.protobuf.Duration
-	68, // 15: clinvk.backend.v1.ConfigureRequest.config:type_name -> google.protobuf.Struct
-	65, // 16: clinvk.backend.v1.ConfigureRequest.environment:type_name -> clinvk.backend.v1.ConfigureRequest.EnvironmentEntry
-	26, // 17: clinvk.backend.v1.ConfigureResponse.diagnostics:type_name -> clinvk.backend.v1.Diagnostic
-	0,  // 18: clinvk.backend.v1.Diagnostic.severity:type_name -> clinvk.backend.v1.Severity
-	1,  // 19: clinvk.backend.v1.HealthResponse.state:type_name -> clinvk.backend.v1.HealthState
-	66, // 20: clinvk.backend.v1.HealthResponse.versions:type_name -> clinvk.backend.v1.HealthResponse.VersionsEntry
-	31, // 21: clinvk.backend.v1.ListModelsResponse.models:type_name -> clinvk.backend.v1.Model
-	69, // 22: clinvk.backend.v1.Model.create_time:type_name -> google.protobuf.Timestamp
-	33, // 23: clinvk.backend.v1.ExecuteRequest.start:type_name -> clinvk.backend.v1.Start
-	44, // 24: clinvk.backend.v1.ExecuteRequest.approval:type_name -> clinvk.backend.v1.ApprovalDecision
-	45, // 25: clinvk.backend.v1.ExecuteRequest.interrupt:type_name -> clinvk.backend.v1.Interrupt
-	2,  // 26: clinvk.backend.v1.Start.mode:type_name -> clinvk.backend.v1.Mode
-	37, // 27: clinvk.backend.v1.Start.messages:type_name -> clinvk.backend.v1.Message
-	36, // 28: clinvk.backend.v1.Start.session:type_name -> clinvk.backend.v1.Session
-	35, // 29: clinvk.backend.v1.Start.live:type_name -> clinvk.backend.v1.Live
-	41, // 30: clinvk.backend.v1.Start.tools:type_name -> clinvk.backend.v1.ToolSpec
-	42, // 31: clinvk.backend.v1.Start.tool_choice:type_name -> clinvk.backend.v1.ToolChoice
-	3,  // 32: clinvk.backend.v1.Start.approval_mode:type_name -> clinvk.backend.v1.ApprovalMode
-	4,  // 33: clinvk.backend.v1.Start.sandbox_mode:type_name -> clinvk.backend.v1.SandboxMode
-	34, // 34: clinvk.backend.v1.Start.sampling:type_name -> clinvk.backend.v1.Sampling
-	67, // 35: clinvk.backend.v1.Start.timeout:type_name -> google.protobuf.Duration
-	68, // 36: clinvk.backend.v1.Start.options:type_name -> google.protobuf.Struct
-	5,  // 37: clinvk.backend.v1.Session.action:type_name -> clinvk.backend.v1.SessionAction
-	6,  // 38: clinvk.backend.v1.Message.role:type_name -> clinvk.backend.v1.Role
-	38, // 39: clinvk.backend.v1.Message.parts:type_name -> clinvk.backend.v1.Part
-	39, // 40: clinvk.backend.v1.Part.blob:type_name -> clinvk.backend.v1.Blob
-	52, // 41: clinvk.backend.v1.Part.tool_call:type_name -> clinvk.backend.v1.ToolCall
-	43, // 42: clinvk.backend.v1.Part.tool_result:type_name -> clinvk.backend.v1.ToolResult
-	40, // 43: clinvk.backend.v1.Part.reasoning:type_name -> clinvk.backend.v1.Reasoning
-	38, // 44: clinvk.backend.v1.ToolResult.parts:type_name -> clinvk.backend.v1.Part
-	47, // 45: clinvk.backend.v1.ExecuteResponse.started:type_name -> clinvk.backend.v1.Started
-	48, // 46: clinvk.backend.v1.ExecuteResponse.text_delta:type_name -> clinvk.backend.v1.TextDelta
-	49, // 47: clinvk.backend.v1.ExecuteResponse.reasoning_delta:type_name -> clinvk.backend.v1.ReasoningDelta
-	50, // 48: clinvk.backend.v1.ExecuteResponse.tool_call_started:type_name -> clinvk.backend.v1.ToolCallStarted
-	51, // 49: clinvk.backend.v1.ExecuteResponse.tool_call_delta:type_name -> clinvk.backend.v1.ToolCallDelta
-	52, // 50: clinvk.backend.v1.ExecuteResponse.tool_call:type_name -> clinvk.backend.v1.ToolCall
-	43, // 51: clinvk.backend.v1.ExecuteResponse.tool_result:type_name -> clinvk.backend.v1.ToolResult
-	53, // 52: clinvk.backend.v1.ExecuteResponse.approval_requested:type_name -> clinvk.backend.v1.ApprovalRequested
-	54, // 53: clinvk.backend.v1.ExecuteResponse.usage:type_name -> clinvk.backend.v1.Usage
-	55, // 54: clinvk.backend.v1.ExecuteResponse.notice:type_name -> clinvk.backend.v1.Notice
-	56, // 55: clinvk.backend.v1.ExecuteResponse.completed:type_name -> clinvk.backend.v1.Completed
-	57, // 56: clinvk.backend.v1.ExecuteResponse.failed:type_name -> clinvk.backend.v1.Failed
-	7,  // 57: clinvk.backend.v1.ToolCallStarted.origin:type_name -> clinvk.backend.v1.ToolOrigin
-	7,  // 58: clinvk.backend.v1.ToolCall.origin:type_name -> clinvk.backend.v1.ToolOrigin
-	52, // 59: clinvk.backend.v1.ApprovalRequested.call:type_name -> clinvk.backend.v1.ToolCall
-	0,  // 60: clinvk.backend.v1.Notice.severity:type_name -> clinvk.backend.v1.Severity
-	8,  // 61: clinvk.backend.v1.Completed.finish_reason:type_name -> clinvk.backend.v1.FinishReason
-	54, // 62: clinvk.backend.v1.Completed.usage:type_name -> clinvk.backend.v1.Usage
-	9,  // 63: clinvk.backend.v1.Failed.code:type_name -> clinvk.backend.v1.ErrorCode
-	67, // 64: clinvk.backend.v1.Failed.retry_after:type_name -> google.protobuf.Duration
-	54, // 65: clinvk.backend.v1.Failed.usage:type_name -> clinvk.backend.v1.Usage
-	37, // 66: clinvk.backend.v1.CountTokensRequest.messages:type_name -> clinvk.backend.v1.Message
-	41, // 67: clinvk.backend.v1.CountTokensRequest.tools:type_name -> clinvk.backend.v1.ToolSpec
-	62, // 68: clinvk.backend.v1.ListSessionsResponse.sessions:type_name -> clinvk.backend.v1.SessionInfo
-	69, // 69: clinvk.backend.v1.SessionInfo.update_time:type_name -> google.protobuf.Timestamp
-	10, // 70: clinvk.backend.v1.BackendService.Describe:input_type -> clinvk.backend.v1.DescribeRequest
-	24, // 71: clinvk.backend.v1.BackendService.Configure:input_type -> clinvk.backend.v1.ConfigureRequest
-	27, // 72: clinvk.backend.v1.BackendService.Health:input_type -> clinvk.backend.v1.HealthRequest
-	29, // 73: clinvk.backend.v1.BackendService.ListModels:input_type -> clinvk.backend.v1.ListModelsRequest
-	32, // 74: clinvk.backend.v1.BackendService.Execute:input_type -> clinvk.backend.v1.ExecuteRequest
-	58, // 75: clinvk.backend.v1.BackendService.CountTokens:input_type -> clinvk.backend.v1.CountTokensRequest
-	60, // 76: clinvk.backend.v1.BackendService.ListSessions:input_type -> clinvk.backend.v1.ListSessionsRequest
-	63, // 77: clinvk.backend.v1.BackendService.DeleteSession:input_type -> clinvk.backend.v1.DeleteSessionRequest
-	11, // 78: clinvk.backend.v1.BackendService.Describe:output_type -> clinvk.backend.v1.DescribeResponse
-	25, // 79: clinvk.backend.v1.BackendService.Configure:output_type -> clinvk.backend.v1.ConfigureResponse
-	28, // 80: clinvk.backend.v1.BackendService.Health:output_type -> clinvk.backend.v1.HealthResponse
-	30, // 81: clinvk.backend.v1.BackendService.ListModels:output_type -> clinvk.backend.v1.ListModelsResponse
-	46, // 82: clinvk.backend.v1.BackendService.Execute:output_type -> clinvk.backend.v1.ExecuteResponse
-	59, // 83: clinvk.backend.v1.BackendService.CountTokens:output_type -> clinvk.backend.v1.CountTokensResponse
-	61, // 84: clinvk.backend.v1.BackendService.ListSessions:output_type -> clinvk.backend.v1.ListSessionsResponse
-	64, // 85: clinvk.backend.v1.BackendService.DeleteSession:output_type -> clinvk.backend.v1.DeleteSessionResponse
-	78, // [78:86] is the sub-list for method output_type
-	70, // [70:78] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	13, // 0: clinvk.backend.v1.DescribeResponse.capabilities:type_name -> clinvk.backend.v1.Capabilities
+	24, // 1: clinvk.backend.v1.DescribeResponse.limits:type_name -> clinvk.backend.v1.Limits
+	25, // 2: clinvk.backend.v1.DescribeResponse.requirements:type_name -> clinvk.backend.v1.Requirement
+	14, // 3: clinvk.backend.v1.Capabilities.chat:type_name -> clinvk.backend.v1.ChatCapability
+	15, // 4: clinvk.backend.v1.Capabilities.agent:type_name -> clinvk.backend.v1.AgentCapability
+	21, // 5: clinvk.backend.v1.Capabilities.sessions:type_name -> clinvk.backend.v1.SessionCapability
+	16, // 6: clinvk.backend.v1.Capabilities.live:type_name -> clinvk.backend.v1.LiveCapability
+	22, // 7: clinvk.backend.v1.Capabilities.client_tools:type_name -> clinvk.backend.v1.ClientToolCapability
+	23, // 8: clinvk.backend.v1.Capabilities.approvals:type_name -> clinvk.backend.v1.ApprovalCapability
+	17, // 9: clinvk.backend.v1.Capabilities.structured_output:type_name -> clinvk.backend.v1.StructuredOutputCapability
+	18, // 10: clinvk.backend.v1.Capabilities.count_tokens:type_name -> clinvk.backend.v1.TokenCountCapability
+	19, // 11: clinvk.backend.v1.Capabilities.reasoning:type_name -> clinvk.backend.v1.ReasoningCapability
+	20, // 12: clinvk.backend.v1.Capabilities.relief:type_name -> clinvk.backend.v1.ReliefCapability
+	3,  // 13: clinvk.backend.v1.AgentCapability.approval_modes:type_name -> clinvk.backend.v1.ApprovalMode
+	4,  // 14: clinvk.backend.v1.AgentCapability.sandbox_modes:type_name -> clinvk.backend.v1.SandboxMode
+	71, // 15: clinvk.backend.v1.LiveCapability.idle_timeout:type_name -> google.protobuf.Duration
+	72, // 16: clinvk.backend.v1.ConfigureRequest.config:type_name -> google.protobuf.Struct
+	69, // 17: clinvk.backend.v1.ConfigureRequest.environment:type_name -> clinvk.backend.v1.ConfigureRequest.EnvironmentEntry
+	28, // 18: clinvk.backend.v1.ConfigureResponse.diagnostics:type_name -> clinvk.backend.v1.Diagnostic
+	0,  // 19: clinvk.backend.v1.Diagnostic.severity:type_name -> clinvk.backend.v1.Severity
+	1,  // 20: clinvk.backend.v1.HealthResponse.state:type_name -> clinvk.backend.v1.HealthState
+	70, // 21: clinvk.backend.v1.HealthResponse.versions:type_name -> clinvk.backend.v1.HealthResponse.VersionsEntry
+	33, // 22: clinvk.backend.v1.ListModelsResponse.models:type_name -> clinvk.backend.v1.Model
+	73, // 23: clinvk.backend.v1.Model.create_time:type_name -> google.protobuf.Timestamp
+	35, // 24: clinvk.backend.v1.ExecuteRequest.start:type_name -> clinvk.backend.v1.Start
+	46, // 25: clinvk.backend.v1.ExecuteRequest.approval:type_name -> clinvk.backend.v1.ApprovalDecision
+	47, // 26: clinvk.backend.v1.ExecuteRequest.interrupt:type_name -> clinvk.backend.v1.Interrupt
+	2,  // 27: clinvk.backend.v1.Start.mode:type_name -> clinvk.backend.v1.Mode
+	39, // 28: clinvk.backend.v1.Start.messages:type_name -> clinvk.backend.v1.Message
+	38, // 29: clinvk.backend.v1.Start.session:type_name -> clinvk.backend.v1.Session
+	37, // 30: clinvk.backend.v1.Start.live:type_name -> clinvk.backend.v1.Live
+	43, // 31: clinvk.backend.v1.Start.tools:type_name -> clinvk.backend.v1.ToolSpec
+	44, // 32: clinvk.backend.v1.Start.tool_choice:type_name -> clinvk.backend.v1.ToolChoice
+	3,  // 33: clinvk.backend.v1.Start.approval_mode:type_name -> clinvk.backend.v1.ApprovalMode
+	4,  // 34: clinvk.backend.v1.Start.sandbox_mode:type_name -> clinvk.backend.v1.SandboxMode
+	36, // 35: clinvk.backend.v1.Start.sampling:type_name -> clinvk.backend.v1.Sampling
+	71, // 36: clinvk.backend.v1.Start.timeout:type_name -> google.protobuf.Duration
+	72, // 37: clinvk.backend.v1.Start.options:type_name -> google.protobuf.Struct
+	5,  // 38: clinvk.backend.v1.Session.action:type_name -> clinvk.backend.v1.SessionAction
+	6,  // 39: clinvk.backend.v1.Message.role:type_name -> clinvk.backend.v1.Role
+	40, // 40: clinvk.backend.v1.Message.parts:type_name -> clinvk.backend.v1.Part
+	41, // 41: clinvk.backend.v1.Part.blob:type_name -> clinvk.backend.v1.Blob
+	54, // 42: clinvk.backend.v1.Part.tool_call:type_name -> clinvk.backend.v1.ToolCall
+	45, // 43: clinvk.backend.v1.Part.tool_result:type_name -> clinvk.backend.v1.ToolResult
+	42, // 44: clinvk.backend.v1.Part.reasoning:type_name -> clinvk.backend.v1.Reasoning
+	40, // 45: clinvk.backend.v1.ToolResult.parts:type_name -> clinvk.backend.v1.Part
+	49, // 46: clinvk.backend.v1.ExecuteResponse.started:type_name -> clinvk.backend.v1.Started
+	50, // 47: clinvk.backend.v1.ExecuteResponse.text_delta:type_name -> clinvk.backend.v1.TextDelta
+	51, // 48: clinvk.backend.v1.ExecuteResponse.reasoning_delta:type_name -> clinvk.backend.v1.ReasoningDelta
+	52, // 49: clinvk.backend.v1.ExecuteResponse.tool_call_started:type_name -> clinvk.backend.v1.ToolCallStarted
+	53, // 50: clinvk.backend.v1.ExecuteResponse.tool_call_delta:type_name -> clinvk.backend.v1.ToolCallDelta
+	54, // 51: clinvk.backend.v1.ExecuteResponse.tool_call:type_name -> clinvk.backend.v1.ToolCall
+	45, // 52: clinvk.backend.v1.ExecuteResponse.tool_result:type_name -> clinvk.backend.v1.ToolResult
+	55, // 53: clinvk.backend.v1.ExecuteResponse.approval_requested:type_name -> clinvk.backend.v1.ApprovalRequested
+	56, // 54: clinvk.backend.v1.ExecuteResponse.usage:type_name -> clinvk.backend.v1.Usage
+	57, // 55: clinvk.backend.v1.ExecuteResponse.notice:type_name -> clinvk.backend.v1.Notice
+	58, // 56: clinvk.backend.v1.ExecuteResponse.completed:type_name -> clinvk.backend.v1.Completed
+	59, // 57: clinvk.backend.v1.ExecuteResponse.failed:type_name -> clinvk.backend.v1.Failed
+	7,  // 58: clinvk.backend.v1.ToolCallStarted.origin:type_name -> clinvk.backend.v1.ToolOrigin
+	7,  // 59: clinvk.backend.v1.ToolCall.origin:type_name -> clinvk.backend.v1.ToolOrigin
+	54, // 60: clinvk.backend.v1.ApprovalRequested.call:type_name -> clinvk.backend.v1.ToolCall
+	0,  // 61: clinvk.backend.v1.Notice.severity:type_name -> clinvk.backend.v1.Severity
+	8,  // 62: clinvk.backend.v1.Completed.finish_reason:type_name -> clinvk.backend.v1.FinishReason
+	56, // 63: clinvk.backend.v1.Completed.usage:type_name -> clinvk.backend.v1.Usage
+	9,  // 64: clinvk.backend.v1.Failed.code:type_name -> clinvk.backend.v1.ErrorCode
+	71, // 65: clinvk.backend.v1.Failed.retry_after:type_name -> google.protobuf.Duration
+	56, // 66: clinvk.backend.v1.Failed.usage:type_name -> clinvk.backend.v1.Usage
+	39, // 67: clinvk.backend.v1.CountTokensRequest.messages:type_name -> clinvk.backend.v1.Message
+	43, // 68: clinvk.backend.v1.CountTokensRequest.tools:type_name -> clinvk.backend.v1.ToolSpec
+	64, // 69: clinvk.backend.v1.ListSessionsResponse.sessions:type_name -> clinvk.backend.v1.SessionInfo
+	73, // 70: clinvk.backend.v1.SessionInfo.update_time:type_name -> google.protobuf.Timestamp
+	10, // 71: clinvk.backend.v1.RelieveRequest.level:type_name -> clinvk.backend.v1.ReliefLevel
+	11, // 72: clinvk.backend.v1.BackendService.Describe:input_type -> clinvk.backend.v1.DescribeRequest
+	26, // 73: clinvk.backend.v1.BackendService.Configure:input_type -> clinvk.backend.v1.ConfigureRequest
+	29, // 74: clinvk.backend.v1.BackendService.Health:input_type -> clinvk.backend.v1.HealthRequest
+	31, // 75: clinvk.backend.v1.BackendService.ListModels:input_type -> clinvk.backend.v1.ListModelsRequest
+	34, // 76: clinvk.backend.v1.BackendService.Execute:input_type -> clinvk.backend.v1.ExecuteRequest
+	60, // 77: clinvk.backend.v1.BackendService.CountTokens:input_type -> clinvk.backend.v1.CountTokensRequest
+	62, // 78: clinvk.backend.v1.BackendService.ListSessions:input_type -> clinvk.backend.v1.ListSessionsRequest
+	65, // 79: clinvk.backend.v1.BackendService.DeleteSession:input_type -> clinvk.backend.v1.DeleteSessionRequest
+	67, // 80: clinvk.backend.v1.BackendService.Relieve:input_type -> clinvk.backend.v1.RelieveRequest
+	12, // 81: clinvk.backend.v1.BackendService.Describe:output_type -> clinvk.backend.v1.DescribeResponse
+	27, // 82: clinvk.backend.v1.BackendService.Configure:output_type -> clinvk.backend.v1.ConfigureResponse
+	30, // 83: clinvk.backend.v1.BackendService.Health:output_type -> clinvk.backend.v1.HealthResponse
+	32, // 84: clinvk.backend.v1.BackendService.ListModels:output_type -> clinvk.backend.v1.ListModelsResponse
+	48, // 85: clinvk.backend.v1.BackendService.Execute:output_type -> clinvk.backend.v1.ExecuteResponse
+	61, // 86: clinvk.backend.v1.BackendService.CountTokens:output_type -> clinvk.backend.v1.CountTokensResponse
+	63, // 87: clinvk.backend.v1.BackendService.ListSessions:output_type -> clinvk.backend.v1.ListSessionsResponse
+	66, // 88: clinvk.backend.v1.BackendService.DeleteSession:output_type -> clinvk.backend.v1.DeleteSessionResponse
+	68, // 89: clinvk.backend.v1.BackendService.Relieve:output_type -> clinvk.backend.v1.RelieveResponse
+	81, // [81:90] is the sub-list for method output_type
+	72, // [72:81] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_clinvk_backend_v1_backend_proto_init() }
@@ -5482,32 +5687,32 @@ func file_clinvk_backend_v1_backend_proto_init() {
 	if File_clinvk_backend_v1_backend_proto != nil {
 		return
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[14].OneofWrappers = []any{}
-	file_clinvk_backend_v1_backend_proto_msgTypes[21].OneofWrappers = []any{}
-	file_clinvk_backend_v1_backend_proto_msgTypes[22].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[15].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[22].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[23].OneofWrappers = []any{
 		(*ExecuteRequest_Start)(nil),
 		(*ExecuteRequest_Approval)(nil),
 		(*ExecuteRequest_Interrupt)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[24].OneofWrappers = []any{}
-	file_clinvk_backend_v1_backend_proto_msgTypes[28].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[25].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[29].OneofWrappers = []any{
 		(*Part_Text)(nil),
 		(*Part_Blob)(nil),
 		(*Part_ToolCall)(nil),
 		(*Part_ToolResult)(nil),
 		(*Part_Reasoning)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[29].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[30].OneofWrappers = []any{
 		(*Blob_Data)(nil),
 		(*Blob_Path)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[32].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[33].OneofWrappers = []any{
 		(*ToolChoice_Auto)(nil),
 		(*ToolChoice_Required)(nil),
 		(*ToolChoice_None)(nil),
 		(*ToolChoice_Name)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[36].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[37].OneofWrappers = []any{
 		(*ExecuteResponse_Started)(nil),
 		(*ExecuteResponse_TextDelta)(nil),
 		(*ExecuteResponse_ReasoningDelta)(nil),
@@ -5521,15 +5726,15 @@ func file_clinvk_backend_v1_backend_proto_init() {
 		(*ExecuteResponse_Completed)(nil),
 		(*ExecuteResponse_Failed)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[44].OneofWrappers = []any{}
-	file_clinvk_backend_v1_backend_proto_msgTypes[47].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[45].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[48].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clinvk_backend_v1_backend_proto_rawDesc), len(file_clinvk_backend_v1_backend_proto_rawDesc)),
-			NumEnums:      10,
-			NumMessages:   57,
+			NumEnums:      11,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	BackendService_CountTokens_FullMethodName   = "/clinvk.backend.v1.BackendService/CountTokens"
 	BackendService_ListSessions_FullMethodName  = "/clinvk.backend.v1.BackendService/ListSessions"
 	BackendService_DeleteSession_FullMethodName = "/clinvk.backend.v1.BackendService/DeleteSession"
+	BackendService_Relieve_FullMethodName       = "/clinvk.backend.v1.BackendService/Relieve"
 )
 
 // BackendServiceClient is the client API for BackendService service.
@@ -70,6 +71,11 @@ type BackendServiceClient interface {
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
 	// DeleteSession forgets a session and its files. It is idempotent.
 	DeleteSession(ctx context.Context, in *DeleteSessionRequest, opts ...grpc.CallOption) (*DeleteSessionResponse, error)
+	// Relieve says how much of what could be needed later may be kept: the
+	// backend's processes use more than the operator allows, or no longer do. It
+	// holds until the next call and must answer within two seconds; processes may
+	// end in the background. Turns that run are not touched.
+	Relieve(ctx context.Context, in *RelieveRequest, opts ...grpc.CallOption) (*RelieveResponse, error)
 }
 
 type backendServiceClient struct {
@@ -163,6 +169,16 @@ func (c *backendServiceClient) DeleteSession(ctx context.Context, in *DeleteSess
 	return out, nil
 }
 
+func (c *backendServiceClient) Relieve(ctx context.Context, in *RelieveRequest, opts ...grpc.CallOption) (*RelieveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RelieveResponse)
+	err := c.cc.Invoke(ctx, BackendService_Relieve_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BackendServiceServer is the server API for BackendService service.
 // All implementations must embed UnimplementedBackendServiceServer
 // for forward compatibility.
@@ -204,6 +220,11 @@ type BackendServiceServer interface {
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
 	// DeleteSession forgets a session and its files. It is idempotent.
 	DeleteSession(context.Context, *DeleteSessionRequest) (*DeleteSessionResponse, error)
+	// Relieve says how much of what could be needed later may be kept: the
+	// backend's processes use more than the operator allows, or no longer do. It
+	// holds until the next call and must answer within two seconds; processes may
+	// end in the background. Turns that run are not touched.
+	Relieve(context.Context, *RelieveRequest) (*RelieveResponse, error)
 	mustEmbedUnimplementedBackendServiceServer()
 }
 
@@ -237,6 +258,9 @@ func (UnimplementedBackendServiceServer) ListSessions(context.Context, *ListSess
 }
 func (UnimplementedBackendServiceServer) DeleteSession(context.Context, *DeleteSessionRequest) (*DeleteSessionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteSession not implemented")
+}
+func (UnimplementedBackendServiceServer) Relieve(context.Context, *RelieveRequest) (*RelieveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Relieve not implemented")
 }
 func (UnimplementedBackendServiceServer) mustEmbedUnimplementedBackendServiceServer() {}
 func (UnimplementedBackendServiceServer) testEmbeddedByValue()                        {}
@@ -392,6 +416,24 @@ func _BackendService_DeleteSession_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BackendService_Relieve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RelieveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BackendServiceServer).Relieve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BackendService_Relieve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BackendServiceServer).Relieve(ctx, req.(*RelieveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BackendService_ServiceDesc is the grpc.ServiceDesc for BackendService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -426,6 +468,10 @@ var BackendService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteSession",
 			Handler:    _BackendService_DeleteSession_Handler,
+		},
+		{
+			MethodName: "Relieve",
+			Handler:    _BackendService_Relieve_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

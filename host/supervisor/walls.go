@@ -1,0 +1,211 @@
+package supervisor
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/clinvk/clinvk/host/runner"
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+)
+
+// relieveTime bounds a call of Relieve.
+const relieveTime = 2 * time.Second
+
+// walls are what the processes of one backend may use and what they do use.
+type walls struct {
+	name string
+	log  *slog.Logger
+
+	mu        sync.Mutex
+	limits    limits
+	instances []*instance   // that run, or will
+	usage     runner.Usage  // as last measured
+	reason    string        // why new turns wait; empty: they do not
+	changed   chan struct{} // closed and replaced when reason comes or goes
+
+	pressure pressure       // the watcher's own
+	told     notice         // the watcher's own
+	telling  chan struct{}  // holds one while a plugin is being told
+	calls    sync.WaitGroup // what the watcher does not wait for
+}
+
+// notice is what a process was last told to give up.
+type notice struct {
+	generation uint64
+	level      backendv1.ReliefLevel
+}
+
+func newWalls(name string, log *slog.Logger, t Timings) *walls {
+	return &walls{
+		name: name, log: log, changed: make(chan struct{}), telling: make(chan struct{}, 1),
+		pressure: pressure{timings: t, level: backendv1.ReliefLevel_RELIEF_LEVEL_NONE},
+	}
+}
+
+// set makes the limits those of the settings.
+func (w *walls) set(s Settings) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.limits = limits{memory: max(0, s.MaxMemory), processes: max(0, s.MaxProcesses)}
+}
+
+// watch has an instance measured until it is released.
+func (w *walls) watch(i *instance) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.instances = append(w.instances, i)
+}
+
+// forget undoes watch.
+func (w *walls) forget(i *instance) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.instances = slices.DeleteFunc(w.instances, func(other *instance) bool { return other == i })
+}
+
+// watched are the instances to measure.
+func (w *walls) watched() ([]*instance, limits) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.instances), w.limits
+}
+
+// state is why new turns wait, empty when they do not, and what is closed when that
+// changes.
+func (w *walls) state() (reason string, changed <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reason, w.changed
+}
+
+// fill tells what was measured.
+func (w *walls) fill(s *Status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.Memory, s.Processes, s.Pressure = w.usage.Memory, w.usage.Processes, w.reason
+	s.MaxMemory, s.MaxProcesses = w.limits.memory, w.limits.processes
+}
+
+// note takes in what was measured and decided.
+func (w *walls) note(u runner.Usage, reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := w.reason
+	w.usage, w.reason = u, reason
+	if (before == "") != (reason == "") {
+		close(w.changed)
+		w.changed = make(chan struct{})
+	}
+}
+
+// judge looks at a measurement of the backend's processes and does what is due.
+func (u *unit) judge(ctx context.Context, now time.Time, usage map[*runner.Process]runner.Usage) {
+	w := u.walls
+	instances, limits := w.watched()
+	var sum runner.Usage
+	for _, i := range instances {
+		of := usage[i.process]
+		sum.Memory += of.Memory
+		sum.Processes += of.Processes
+		sum.Members = append(sum.Members, of.Members...)
+	}
+	s := u.snapshot()
+	relieves := s.Describe.GetCapabilities().GetRelief() != nil
+	before := w.pressure.reason
+	w.pressure.limits = limits
+	do := w.pressure.observe(now, w.name, sum, relieves, s.Leases > 0)
+	reason := w.pressure.reason
+	w.note(sum, reason)
+	switch {
+	case before == "" && reason != "":
+		w.log.Warn("the backend is over its limit, new turns wait", "reason", reason)
+	case before != "" && reason == "":
+		w.log.Info("the backend is below its limit again", "memory_mb", sum.Memory>>20, "processes", sum.Processes)
+	}
+	switch do {
+	case actNothing:
+	case actStop:
+		w.stop(w.victims(sum), instances, usage)
+	case actKill:
+		w.kill(ctx, instances, usage)
+	}
+	u.relieve(ctx)
+}
+
+// victims are the process that uses the most memory, or, when there are too many
+// processes, the crowd that has the most of them. The plugin's own process is one
+// only when it is the biggest, or alone.
+func (w *walls) victims(sum runner.Usage) []runner.Member {
+	limit := w.pressure.limits.memory
+	if crowd := sum.Crowd(); len(crowd) > 0 && (limit == 0 || sum.Memory <= limit) {
+		return crowd
+	}
+	if biggest, ok := sum.Biggest(); ok {
+		return []runner.Member{biggest}
+	}
+	return nil
+}
+
+// stop ends processes, and has whose they are remember why.
+func (w *walls) stop(victims []runner.Member, instances []*instance, usage map[*runner.Process]runner.Usage) {
+	for n, v := range victims {
+		for _, i := range instances {
+			if slices.Contains(usage[i.process].Members, v) {
+				i.blame(w.pressure.reason)
+			}
+		}
+		if n == 0 {
+			w.log.Warn("a process of the backend is stopped", "reason", w.pressure.reason, "pid", v.PID, "name", v.Name,
+				"memory_mb", v.Memory>>20, "plugin", v.Plugin, "together_with", len(victims)-1)
+		}
+		if err := v.Kill(); err != nil {
+			w.log.Error("a process of the backend cannot be stopped", "pid", v.PID, "error", err)
+		}
+	}
+}
+
+// kill ends the plugin process that has the most descendants, with all of them.
+func (w *walls) kill(ctx context.Context, instances []*instance, usage map[*runner.Process]runner.Usage) {
+	largest := slices.MaxFunc(instances, func(a, b *instance) int {
+		return usage[a.process].Processes - usage[b.process].Processes
+	})
+	largest.blame(w.pressure.reason)
+	w.log.Warn("the plugin is stopped with all that it started", "reason", w.pressure.reason, "pid", largest.process.PID())
+	w.calls.Go(func() { largest.kill(ctx) })
+}
+
+// relieve tells the process in service what to give up, when it does not know yet.
+// One call is under way at a time: a plugin that does not answer holds up nobody.
+func (u *unit) relieve(ctx context.Context) {
+	w := u.walls
+	u.mu.Lock()
+	i, able := u.current, u.status.Describe.GetCapabilities().GetRelief() != nil
+	u.mu.Unlock()
+	if i == nil || !able {
+		return
+	}
+	if w.told.generation != i.generation { // a fresh process keeps all
+		w.told = notice{i.generation, backendv1.ReliefLevel_RELIEF_LEVEL_NONE}
+	}
+	level := w.pressure.level
+	if w.told.level == level {
+		return
+	}
+	select {
+	case w.telling <- struct{}{}:
+	default:
+		return
+	}
+	w.told.level = level
+	w.calls.Go(func() {
+		defer func() { <-w.telling }()
+		ctx, cancel := context.WithTimeout(ctx, relieveTime)
+		defer cancel()
+		if _, err := i.backend.Relieve(ctx, &backendv1.RelieveRequest{Level: level}); err != nil {
+			u.log.Warn("the plugin does not give up what it keeps for later", "level", level.String(), "error", err)
+		}
+	})
+}
