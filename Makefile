@@ -4,6 +4,7 @@ GO          ?= go
 BIN         := $(CURDIR)/bin
 TOOLS       := $(CURDIR)/.bin
 CLIS        := $(CURDIR)/test/clis/node_modules
+NODE_PLUGIN := $(CURDIR)/docs/examples/node-plugin
 BACKENDS    := claude codex gemini echo
 VERSION     ?= 0.1.0-dev
 
@@ -45,16 +46,23 @@ $(CLIS)/.installed: test/clis/package.json test/clis/package-lock.json
 	cd $(CLIS)/@anthropic-ai/claude-code && node install.cjs
 	@touch $@
 
+.PHONY: node-plugin
+node-plugin: $(NODE_PLUGIN)/node_modules/.installed ## Install what the example plugin in Node.js needs
+
+$(NODE_PLUGIN)/node_modules/.installed: $(NODE_PLUGIN)/package.json $(NODE_PLUGIN)/package-lock.json
+	cd $(NODE_PLUGIN) && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 .PHONY: test
-test: build clis ## Run all tests, those with the real CLIs too
+test: build clis node-plugin ## Run all tests, those with the real CLIs too
 	$(GO) test ./...
 
 .PHONY: race
-race: build clis ## Run all tests with the race detector
+race: build clis node-plugin ## Run all tests with the race detector
 	$(GO) test -race ./...
 
 .PHONY: e2e
-e2e: build clis ## Run the end-to-end tests only
+e2e: build clis node-plugin ## Run the end-to-end tests only
 	$(GO) test -count=1 ./test/...
 
 .PHONY: chaos
@@ -99,7 +107,7 @@ fuzz-short: ## Run each fuzz target for a few seconds
 	done
 
 .PHONY: cover
-cover: build clis ## Measure coverage
+cover: build clis node-plugin ## Measure coverage
 	$(GO) test -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
 
 $(TOOLS)/protoc-gen-go:

@@ -48,7 +48,8 @@ type Config struct {
 	AllowIPs bool
 	// RuntimeDir is for sockets; empty: the user's own (see supervisor.Config).
 	RuntimeDir string
-	// Timings of the plugins' lives; zero fields have their documented values.
+	// Timings of the plugins' lives; zero fields have their documented values. They
+	// are no settings: clinvk chaos shortens them to show much in little time.
 	Timings supervisor.Timings
 	// Logger; nil: nowhere.
 	Logger *slog.Logger
@@ -130,6 +131,12 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 
 // Engine runs turns.
 func (h *Host) Engine() *engine.Engine { return h.engine }
+
+// Restart starts a new process of a backend's plugin and clears its quarantine; it
+// returns when that one is ready, or with why it is not.
+func (h *Host) Restart(ctx context.Context, backend string) error {
+	return h.supervisor.Restart(ctx, backend)
+}
 
 // Timings of serving.
 const (

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -381,6 +382,120 @@ func TestOpenCommand(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"plugin.js", "--flag"}, p.Args); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestCommandDigest shows what the digest of an interpreted plugin covers: the
+// manifest and the files that its command names, by their bytes and their words.
+func TestCommandDigest(t *testing.T) {
+	dir, elsewhere := private(t), private(t)
+	far := place(t, elsewhere, "far.js", "far", 0o644)
+	manifest := `{"schema_version":1,"command":["sh","plugin.js",` + strconv.Quote(far) + `,"-x"]}`
+	seen := map[string]string{}
+	look := func(step string) string {
+		t.Helper()
+		e := scan(t, Config{Dirs: []string{dir}})[0]
+		p, err := e.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+		if p.SHA256 != e.SHA256 || len(p.SHA256) != 64 {
+			t.Errorf("%s: found %q, opened %q", step, e.SHA256, p.SHA256)
+		}
+		return p.SHA256
+	}
+	for _, step := range []struct {
+		name    string
+		arrange func()
+	}{
+		{"as it is", func() {
+			place(t, dir, "plugin.js", "one", 0o644)
+			place(t, dir, "clinvk-backend-one.json", manifest, 0o644)
+		}},
+		{"the script", func() { place(t, dir, "plugin.js", "two", 0o644) }},
+		{"a script elsewhere", func() { place(t, elsewhere, "far.js", "other", 0o644) }},
+		{"a word becomes a file", func() { place(t, dir, "-x", "", 0o644) }},
+		{"the manifest", func() {
+			place(t, dir, "clinvk-backend-one.json", strings.Replace(manifest, "-x", "-y", 1), 0o644)
+		}},
+		{"its own interpreter", func() {
+			place(t, dir, "run", "1", 0o755)
+			place(t, dir, "clinvk-backend-one.json", `{"schema_version":1,"command":["./run"]}`, 0o644)
+		}},
+		{"another interpreter of its own", func() { place(t, dir, "run", "2", 0o755) }},
+	} {
+		step.arrange()
+		sum := look(step.name)
+		if before, ok := seen[sum]; ok {
+			t.Errorf("%q changes nothing since %q", step.name, before)
+		}
+		if again := look(step.name); again != sum {
+			t.Errorf("%q: %s, then %s", step.name, sum, again)
+		}
+		seen[sum] = step.name
+	}
+	place(t, dir, "unrelated.js", "", 0o644)
+	if _, ok := seen[look("a file that is not named")]; !ok {
+		t.Error("a file that the command does not name counts")
+	}
+}
+
+// TestUnchanged shows which swaps after the check have an effect and are found.
+func TestUnchanged(t *testing.T) {
+	for _, tt := range []struct {
+		name, binary, swapped string
+		found                 bool
+	}{
+		{"a script beside the manifest", "", "plugin.js", true},
+		{"a script without a manifest", "#!/bin/sh\n", "clinvk-backend-one", true},
+		{"a binary", "\x7fELF", "clinvk-backend-one", runtime.GOOS != "linux"},
+		{"something else", "", "other.js", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := private(t)
+			place(t, dir, "plugin.js", "one", 0o755)
+			if tt.binary == "" {
+				place(t, dir, "clinvk-backend-one.json", `{"schema_version":1,"command":["sh","plugin.js"]}`, 0o644)
+			} else {
+				place(t, dir, "clinvk-backend-one", tt.binary, 0o755)
+			}
+			p, err := scan(t, Config{Dirs: []string{dir}})[0].Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if err := p.Unchanged(); err != nil {
+				t.Errorf("before the swap: %v", err)
+			}
+			place(t, dir, "new", tt.binary+"swapped in", 0o755)
+			if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, tt.swapped)); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Unchanged(); (err != nil) != tt.found {
+				t.Errorf("after the swap: %v", err)
+			}
+		})
+	}
+}
+
+// TestCommandIsThatOfTheDigest swaps the manifest after it was read: what is hashed
+// is what is run.
+func TestCommandIsThatOfTheDigest(t *testing.T) {
+	dir := private(t)
+	place(t, dir, "clinvk-backend-one.json", `{"schema_version":1,"command":["sh","-c","good"]}`, 0o644)
+	e := scan(t, Config{Dirs: []string{dir}})[0]
+	place(t, dir, "clinvk-backend-one.json", `{"schema_version":1,"command":["sh","-c","bad"]}`, 0o644)
+	p, err := e.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.SHA256 == e.SHA256 || p.Args[1] != "bad" {
+		t.Errorf("program %+v under the digest of another", p)
+	}
+	place(t, dir, "clinvk-backend-one.json", `{"schema_version":1}`, 0o644)
+	if _, err := e.Open(); err == nil {
+		t.Error("a manifest without a command was run")
 	}
 }
 

@@ -3,11 +3,14 @@ package catalog
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -27,6 +30,24 @@ type Program struct {
 	// interpreted plugin, the list of digests and names of the manifest and of the
 	// files in its command. An interpreter from PATH is the system's and not part.
 	SHA256 string
+
+	byPath []part // what is opened again, by its path, when it is started
+}
+
+// Unchanged fails when a file that the start opened again by its path has been
+// replaced or written to since it was hashed. What is executed by its descriptor
+// may be.
+func (p *Program) Unchanged() error {
+	for _, f := range p.byPath {
+		now, err := os.Stat(f.path)
+		if err != nil {
+			return fmt.Errorf("looking at %s again: %w", f.path, err)
+		}
+		if !os.SameFile(f.info, now) || !now.ModTime().Equal(f.info.ModTime()) || now.Size() != f.info.Size() {
+			return fmt.Errorf("%s has changed while it was started", f.path)
+		}
+	}
+	return nil
 }
 
 // Close closes the descriptor. It may be called more than once.
@@ -53,11 +74,30 @@ func (e Entry) Open() (*Program, error) {
 	if real, err := filepath.EvalSymlinks(e.Path); err == nil {
 		p.Path = real
 	}
-	if p.SHA256, err = digest(f); err != nil {
+	if err := p.hash(e.Path); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("hashing %s: %w", e.Path, err)
 	}
 	return p, nil
+}
+
+// hash takes the digest of the binary and notes whether it will be started by its
+// path: scripts are, and everything where no descriptor can be executed.
+func (p *Program) hash(path string) error {
+	var magic [2]byte
+	n, err := p.File.ReadAt(magic[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if runtime.GOOS != "linux" || string(magic[:n]) == "#!" {
+		info, err := p.File.Stat()
+		if err != nil {
+			return err
+		}
+		p.byPath = append(p.byPath, part{path: path, info: info})
+	}
+	p.SHA256, err = digest(p.File)
+	return err
 }
 
 // openCommand checks the manifest, the interpreter and every word of the command
@@ -86,14 +126,15 @@ func (e Entry) openCommand() (*Program, error) {
 			own = append(own, part{word: arg, path: p.in(arg)})
 		}
 	}
-	for _, f := range own {
+	for i := range own {
+		f := &own[i]
 		sum, err := f.digest(e.Insecure)
 		if err != nil {
 			return nil, err
 		}
 		fmt.Fprintf(list, "%s  %q\n", sum, f.word)
 	}
-	p.SHA256 = hex.EncodeToString(list.Sum(nil))
+	p.SHA256, p.byPath = hex.EncodeToString(list.Sum(nil)), own
 	return p, nil
 }
 
@@ -123,14 +164,18 @@ func (p *Program) in(word string) string {
 type part struct {
 	word, path string
 	executable bool
+	info       fs.FileInfo // as it was when it was hashed
 }
 
-func (f part) digest(insecure bool) (string, error) {
+func (f *part) digest(insecure bool) (string, error) {
 	file, err := openChecked(f.path, f.executable, insecure)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
+	if f.info, err = file.Stat(); err != nil {
+		return "", fmt.Errorf("looking at %s: %w", f.path, err)
+	}
 	sum, err := digest(file)
 	if err != nil {
 		return "", fmt.Errorf("hashing %s: %w", f.path, err)

@@ -61,6 +61,7 @@ func TestErrorsSayWhatAndWhere(t *testing.T) {
 		{"memory", "backends: {b: {limits: {max_memory_mb: 10}}}", "backends.b.limits.max_memory_mb is 10; it must be -1"},
 		{"memory below none", "limits: {max_memory_mb: -2}", "limits.max_memory_mb is -2"},
 		{"processes", "limits: {max_processes: 1}", "limits.max_processes is 1"},
+		{"trust", "plugins: {trust: everybody}", `plugins.trust is "everybody"; it must be one of permissions, lock`},
 		{"alias", "models: {x: {mode: fast}}", "models.x.backend is required"},
 		{"alias mode", "models: {x: {backend: b, mode: fast}}", `models.x.mode is "fast"`},
 	}

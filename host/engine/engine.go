@@ -125,7 +125,9 @@ func (e *Engine) gate(backend string) *gate {
 
 // Drain refuses new turns and waits for those that run, until ctx ends.
 func (e *Engine) Drain(ctx context.Context) error {
+	e.mu.Lock()
 	e.draining.Store(true)
+	e.mu.Unlock()
 	done := make(chan struct{})
 	go func() { e.running.Wait(); close(done) }()
 	select {
@@ -141,9 +143,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 // caller must Close the Execution.
 func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
 	if e.draining.Load() {
-		err := Errorf(CodeUnavailable, "the server is shutting down")
-		err.Retryable = true
-		return nil, err
+		return nil, shuttingDown()
 	}
 	begin := time.Now()
 	to, err := e.route(t)
@@ -165,17 +165,38 @@ func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
 	if err != nil {
 		return nil, AsError(err)
 	}
+	if !e.join() {
+		leave()
+		return nil, shuttingDown()
+	}
 	x := &Execution{
 		ID:      "turn_" + strings.ReplaceAll(newID(), "-", ""),
 		Backend: to.backend, Model: shownModel(t, to), Ignored: ignored,
 		engine: e, turn: turn, to: to, leave: leave, begin: begin, admitted: time.Now(),
 	}
-	e.running.Add(1)
 	if err := x.open(ctx); err != nil {
 		x.Close()
 		return nil, err
 	}
 	return x, nil
+}
+
+// join counts a turn in, unless nobody would wait for it: it may have waited for its
+// place since it was let in.
+func (e *Engine) join() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.draining.Load() {
+		return false
+	}
+	e.running.Add(1)
+	return true
+}
+
+func shuttingDown() *Error {
+	err := Errorf(CodeUnavailable, "the server is shutting down")
+	err.Retryable = true
+	return err
 }
 
 func newID() string {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -361,6 +362,38 @@ func TestDrain(t *testing.T) {
 	}
 	if err != io.EOF {
 		t.Errorf("the turn under way: %v", err)
+	}
+	if err := e.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDrainRefusesWhatWaits: nobody waits for the end of a turn that had no place
+// when draining began.
+func TestDrainRefusesWhatWaits(t *testing.T) {
+	f := newFakes(t)
+	f.add("b", nil, script(started(), completed("")))
+	e := New(Config{Backends: f, Limits: func(string) Limits { return Limits{MaxConcurrent: 1} }})
+	first, err := e.Execute(t.Context(), &Turn{Model: "b", Messages: say("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited := make(chan error, 1)
+	go func() {
+		_, err := e.Execute(t.Context(), &Turn{Model: "b", Messages: say("y")})
+		waited <- err
+	}()
+	for queued := 0; queued == 0; _, queued, _ = e.Load("b") {
+		runtime.Gosched()
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.Drain(gone); err == nil {
+		t.Error("drained with a turn under way")
+	}
+	first.Close()
+	if err := AsError(<-waited); err == nil || err.Code != CodeUnavailable {
+		t.Errorf("err = %v", err)
 	}
 	if err := e.Drain(t.Context()); err != nil {
 		t.Error(err)

@@ -61,9 +61,13 @@ func Replay(id, backend, model string, source func() (Event, error)) *Execution 
 // plugin can still report the time-out with its usage.
 const grace = 10 * time.Second
 
-// exitWait is how long a broken stream waits for the news that the process has
-// ended, to tell how.
-const exitWait = 100 * time.Millisecond
+// A broken stream waits for the news that the process has ended, to tell how:
+// exitWait when the plugin may live, deathWait when its connection is lost. Then it
+// is dying, or about to be killed, and on a busy machine that takes its time.
+const (
+	exitWait  = 100 * time.Millisecond
+	deathWait = time.Second
+)
 
 var errClosed = errors.New("the execution was closed")
 
@@ -155,7 +159,7 @@ func (x *Execution) mark(ev Event) {
 func (x *Execution) receive() {
 	r, err := x.stream.Recv()
 	if err != nil {
-		if x.retry() {
+		if x.retry(err) {
 			return
 		}
 		if errors.Is(err, io.EOF) { // which means that all is well, to those who call Next
@@ -181,13 +185,13 @@ func (x *Execution) receive() {
 
 // retry opens the turn on a new process when the plugin broke before the turn had
 // started there; after that never, because CLIs have side effects.
-func (x *Execution) retry() bool {
+func (x *Execution) retry(err error) bool {
 	if x.retried || x.events.started || x.ctx.Err() != nil {
 		return false
 	}
 	select {
 	case <-x.lease.Exited():
-	case <-time.After(exitWait):
+	case <-time.After(patience(err)):
 		return false // the process lives: the same would happen again
 	}
 	x.retried = true
@@ -202,6 +206,17 @@ func (x *Execution) retry() bool {
 	return true
 }
 
+// patience is how long to wait for the end of a process whose stream broke so.
+func patience(err error) time.Duration {
+	switch {
+	case errors.Is(err, errBreach): // it talks, and so it lives
+		return 0
+	case status.Code(err) == codes.Unavailable:
+		return deathWait
+	}
+	return exitWait
+}
+
 // broken is the error for a stream that did not end as the contract says.
 func (x *Execution) broken(err error) *Error {
 	switch {
@@ -211,10 +226,6 @@ func (x *Execution) broken(err error) *Error {
 		return &Error{Code: CodeTimeout, Message: "the turn took longer than its limit", Backend: x.to.backend, Err: err}
 	}
 	e := &Error{Code: CodeCLIFailure, Backend: x.to.backend, Err: err, Retryable: true}
-	wait := exitWait
-	if errors.Is(err, errBreach) { // it talks, and so it lives
-		wait = 0
-	}
 	select {
 	case <-x.lease.Exited():
 		code, signal, tail := x.lease.Exit()
@@ -225,7 +236,7 @@ func (x *Execution) broken(err error) *Error {
 		e.Message = fmt.Sprintf("the plugin of backend %s ended in mid-turn (%s); it is being restarted", x.to.backend, how)
 		e.ExitCode, e.StderrTail = &code, tail
 		x.explain(e)
-	case <-time.After(wait):
+	case <-time.After(patience(err)):
 		e.Message = clip(fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err))
 	}
 	return e

@@ -5,6 +5,7 @@ package hosttest
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,8 +37,8 @@ const (
 	HugeStatus   = "huge status"   // a gRPC status whose text has 1 MB
 )
 
-// EventsMost is how many events ManyEvents and ManyNotices send; BigEvents sends
-// BigEventsMost of BigEvent bytes.
+// EventsMost is how many events ManyEvents and ManyNotices send, unless the text of
+// the prompt is a smaller number; BigEvents sends BigEventsMost of BigEvent bytes.
 const (
 	EventsMost    = 1_000_000
 	BigEventsMost = 100
@@ -77,7 +78,7 @@ func streamFault(stream backendv1.BackendService_ExecuteServer, kind, text strin
 		s.raw("\xff\xfe half a \xc3")
 		s.completed()
 	case ManyEvents:
-		for n := 0; n < EventsMost && s.err == nil; n++ {
+		for n := 0; n < number(text) && s.err == nil; n++ {
 			s.text("x")
 		}
 		s.completed()
@@ -95,7 +96,7 @@ func streamFault(stream backendv1.BackendService_ExecuteServer, kind, text strin
 			}}})
 		}
 	case ManyNotices:
-		for n := 0; n < EventsMost && s.err == nil; n++ {
+		for n := 0; n < number(text) && s.err == nil; n++ {
 			s.send(&backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_Notice{Notice: &backendv1.Notice{Message: "heard"}}})
 		}
 		s.text(text)
@@ -115,6 +116,14 @@ func streamFault(stream backendv1.BackendService_ExecuteServer, kind, text strin
 		return false, nil
 	}
 	return true, s.err
+}
+
+// number of events that a prompt asks for.
+func number(text string) int {
+	if n, err := strconv.Atoi(text); err == nil {
+		return min(n, EventsMost)
+	}
+	return EventsMost
 }
 
 // earlyFault ends the process before the turn has started.

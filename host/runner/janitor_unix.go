@@ -12,11 +12,19 @@ import (
 // janitorScript cleans up after a host that was killed. Its stdin ends with the
 // host; a line there says that the host has cleaned up itself. It is a shell and
 // not a second clinvk because it must cost nothing (1 MB) and any program may be
-// the host. Where there is no /proc the next host ends the descendants.
+// the host. It looks again when it has found nothing: a process that executes another
+// program has no environment for a moment. Where there is no /proc the next host ends
+// the descendants.
 const janitorScript = `read -r _ && exit 0
-for round in 1 2 3 4 5; do
+nothing=0
+for round in 1 2 3 4 5 6; do
 	found=$(grep -ls "CLINVK_INSTANCE=$1-" /proc/[0-9]*/environ)
-	[ -n "$found" ] || break
+	if [ -z "$found" ]; then
+		[ $nothing = 1 ] && break
+		nothing=1
+		sleep 0.1
+		continue
+	fi
 	for f in $found; do
 		p=${f#/proc/}
 		kill -9 "${p%/environ}"

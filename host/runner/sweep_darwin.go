@@ -9,10 +9,10 @@ import (
 )
 
 // sweepOnce looks once at every process of this user.
-func sweepOnce(match func(instance string) bool) (killed []int) {
+func sweepOnce(match func(instance string) bool) (killed, unsure []int) {
 	processes, err := unix.SysctlKinfoProcSlice("kern.proc.uid", os.Getuid())
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	self := os.Getpid()
 	for _, p := range processes {
@@ -28,8 +28,11 @@ func sweepOnce(match func(instance string) bool) (killed []int) {
 			killed = append(killed, pid)
 		}
 	}
-	return killed
+	return killed, nil
 }
+
+// settle has nothing to remember.
+func settle([]int) {}
 
 // variables cuts the environment out of kern.procargs2: the number of
 // arguments, the path, padding, the arguments, the variables.

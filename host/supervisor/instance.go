@@ -104,6 +104,10 @@ func launch(ctx context.Context, e catalog.Entry, policy Policy, generation uint
 		i.discard(ctx)
 		return nil, failedStart(err)
 	}
+	if err := program.Unchanged(); err != nil {
+		i.discard(ctx)
+		return nil, failedStart(err)
+	}
 	// go-plugin makes the certificates and agrees on the version. The connection is
 	// ours: its own one cannot be bounded, and leaks goroutines when it cannot be made.
 	if err := i.connect(config); err != nil {

@@ -4,6 +4,8 @@ package supervisor_test
 
 import (
 	"context"
+	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,5 +135,54 @@ func TestSwapAfterTheCheck(t *testing.T) {
 	}
 	if _, err := os.Stat(marker); err == nil {
 		t.Error("what was swapped in has run")
+	}
+}
+
+// TestSwappedScript swaps a script between its check and its start, so that its
+// interpreter reads the other one: the process is ended before it is told anything.
+func TestSwappedScript(t *testing.T) {
+	dir := t.TempDir()
+	entry := hosttest.Entry(t, hosttest.Script{Environment: []string{"A_KEY"}})
+	script := filepath.Join(dir, "run.sh")
+	words := entry.Manifest.Command
+	quoted := make([]string, 0, len(words))
+	for _, w := range words {
+		quoted = append(quoted, "'"+w+"'")
+	}
+	text := "exec " + strings.Join(quoted, " ") + "\n"
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := json.Marshal(catalog.Manifest{SchemaVersion: 1, Command: []string{"sh", script}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(entry.Path, manifest, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	swaps, asked := 0, 0
+	var log syncBuffer
+	s := run(t, func(c *supervisor.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		c.Policy = policy{
+			admit: func(catalog.Entry, string) (catalog.Trust, error) {
+				if swaps++; swaps > 2 {
+					return "", nil
+				}
+				if err := os.WriteFile(script+".new", []byte(text), 0o600); err != nil {
+					return "", err
+				}
+				return "", os.Rename(script+".new", script)
+			},
+			granted: func(catalog.Entry, string, string) bool { asked++; return false },
+		}
+		c.LookupEnv = func(string) (string, bool) { return "value", true }
+	}, entry)
+	eventually(t, "a start without a swap", func() bool { return status(t, s).State == supervisor.StateReady })
+	if n := strings.Count(log.String(), script+" has changed while it was started"); n != 2 {
+		t.Errorf("%d starts failed: %s", n, log.String())
+	}
+	if swaps != 3 || asked != 1 {
+		t.Errorf("%d starts, settings were made %d times", swaps, asked)
 	}
 }

@@ -310,6 +310,13 @@ func (s *Server) Processes() []Process {
 	return out
 }
 
+// Nascent says that the process is the server's own image, forked to become
+// another: until it executes that one it shows the server's environment.
+func (p Process) Nascent() bool {
+	program, _, _ := strings.Cut(p.Command, " ")
+	return filepath.Base(program) == "clinvk"
+}
+
 // WaitLeftovers waits until no process is left and returns those that are.
 func (s *Server) WaitLeftovers(limit time.Duration) []Process {
 	deadline := time.Now().Add(limit)

@@ -37,7 +37,6 @@ var turnFaults = []turnFault{
 	{kind: hosttest.PanicElsewhere, message: "exit status 2", exit: 2, stderr: "panic: in a goroutine"},
 	{kind: hosttest.ExitNow, message: "exit status 3", exit: 3},
 	{kind: hosttest.Segfault, message: "exit status 2", exit: 2, stderr: "SIGSEGV"},
-	{kind: hosttest.StopSelf, message: "signal: killed", exit: -1, slow: true},
 	{kind: hosttest.ExitEarly, message: "exit status 6", exit: 6},
 	{kind: hosttest.LeakSecret, message: "exit status 5", exit: 5, stderr: "the key is [redacted]"},
 	{kind: hosttest.BadRecord},
@@ -60,8 +59,6 @@ var turnFaults = []turnFault{
 // that nobody else notices.
 func TestFaultyTurn(t *testing.T) {
 	w := newWorld(t, func(c *host.Config) {
-		// Only the polls find a stopped process.
-		c.Timings.HealthEvery, c.Timings.HealthDeadline = 100*time.Millisecond, 500*time.Millisecond
 		c.Settings.Backends = map[string]config.Backend{faulty: {Env: map[string]string{"FAULTY_TOKEN": canary}}}
 	}, hosttest.Entry(t, hosttest.Script{Name: faulty}, hosttest.Plain))
 	w.settled(t)
@@ -70,6 +67,17 @@ func TestFaultyTurn(t *testing.T) {
 			cheaply(t, func(t *testing.T) costs { return f.run(t, w) })
 		})
 	}
+}
+
+// TestStoppedPlugin shows the same of a process that is stopped: only the polls find
+// that.
+func TestStoppedPlugin(t *testing.T) {
+	w := newWorld(t, func(c *host.Config) {
+		c.Timings.HealthEvery, c.Timings.HealthDeadline = 100*time.Millisecond, 500*time.Millisecond
+	}, hosttest.Entry(t, hosttest.Script{Name: faulty}, hosttest.Plain))
+	w.settled(t)
+	stop := turnFault{kind: hosttest.StopSelf, message: "signal: killed", exit: -1, slow: true}
+	cheaply(t, func(t *testing.T) costs { return stop.run(t, w) })
 }
 
 func (f turnFault) run(t *testing.T, w *world) costs {

@@ -95,7 +95,7 @@ backends:
 		}
 		for _, p := range s.Processes() { // what a process was given can be read by others of its user
 			environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
-			if err == nil {
+			if err == nil && !p.Nascent() {
 				seen[p.Command] = string(environ)
 			}
 		}

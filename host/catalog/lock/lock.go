@@ -83,7 +83,7 @@ func (f *File) read() (*Content, []byte, error) {
 }
 
 func (f *File) text() ([]byte, error) {
-	if _, err := os.Lstat(f.path); err != nil {
+	if _, err := os.Lstat(f.path); err != nil { //nolint:gosec // the user says where it is
 		return nil, err
 	}
 	file, err := catalog.OpenTrusted(f.path, f.insecure)
@@ -125,7 +125,7 @@ func Parse(text []byte) (*Content, error) {
 // writes the outcome. Nothing is written when change returns an error, which
 // Update returns, or when it changes nothing.
 func (f *File) Update(ctx context.Context, change func(*Content) error) error {
-	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil { //nolint:gosec // the user says where it is
 		return fmt.Errorf("making the directory of %s: %w", f.path, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitMost)

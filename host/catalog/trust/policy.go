@@ -123,17 +123,18 @@ func (p *Policy) bundled(e catalog.Entry, sha256 string) bool {
 	return slices.Contains(p.config.BundledDirs, resolve(filepath.Dir(e.Path)))
 }
 
+// decide makes the decision; content is nil when the lock file is unusable.
 func (p *Policy) decide(content *lock.Content, unusable error, e catalog.Entry, sha256 string) (catalog.Trust, error) {
 	strict := p.config.Mode == Lock
 	switch {
 	case p.builtIn(e, sha256), !strict && p.bundled(e, sha256):
 		return catalog.TrustBundled, nil
-	case unusable != nil && strict:
+	case content == nil && strict:
 		return catalog.TrustUnapproved, &catalog.TrustError{
 			Path: e.Path, SHA256: sha256, Trust: catalog.TrustUnapproved,
 			Problem: fmt.Sprintf("cannot be looked up: %v", unusable), Remedy: ApproveCommand(e),
 		}
-	case unusable != nil:
+	case content == nil:
 		return catalog.TrustUnrecorded, nil
 	case content.Approval(e.Name, sha256) != nil:
 		return catalog.TrustApproved, nil

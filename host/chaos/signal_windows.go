@@ -1,0 +1,5 @@
+package chaos
+
+import "os"
+
+var stopSignal os.Signal
