@@ -87,9 +87,13 @@ func New(ctx context.Context, c Config) (*Host, error) {
 			h.Refused = append(h.Refused, e)
 		}
 	}
+	timings := c.Timings
+	if timings.Drain <= 0 { // what is replaced or removed finishes its turns, the longest too
+		timings.Drain = orDefault(seconds(s.Server.RequestTimeoutSecs), engine.DefaultTimeout)
+	}
 	if h.supervisor, err = supervisor.New(supervisor.Config{
 		Entries: h.entries, Policy: h.plugins.Policy, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
-		StateDir: filepath.Join(s.Home, "state"), RuntimeDir: c.RuntimeDir, Timings: c.Timings,
+		StateDir: filepath.Join(s.Home, "state"), RuntimeDir: c.RuntimeDir, Timings: timings,
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}

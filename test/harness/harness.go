@@ -331,15 +331,18 @@ func (s *Server) WaitLeftovers(limit time.Duration) []Process {
 
 // Backend is what the server says of a backend.
 type Backend struct {
-	Name      string            `json:"name"`
-	Available bool              `json:"available"`
-	State     string            `json:"state"`
-	Message   string            `json:"message"`
-	Remedy    string            `json:"remedy"`
-	PID       int               `json:"pid"`
-	Restarts  int               `json:"restarts"`
-	Versions  map[string]string `json:"cli_versions"`
-	Models    []struct {
+	Name      string `json:"name"`
+	Available bool   `json:"available"`
+	State     string `json:"state"`
+	Message   string `json:"message"`
+	Remedy    string `json:"remedy"`
+	PID       int    `json:"pid"`
+	Restarts  int    `json:"restarts"`
+	LastError string `json:"last_error"`
+	// UpdateError is why a changed plugin was not taken over.
+	UpdateError string            `json:"update_error"`
+	Versions    map[string]string `json:"cli_versions"`
+	Models      []struct {
 		ID string `json:"id"`
 	} `json:"models"`
 }
