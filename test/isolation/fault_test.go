@@ -73,7 +73,7 @@ func TestFaultyTurn(t *testing.T) {
 // that.
 func TestStoppedPlugin(t *testing.T) {
 	w := newWorld(t, func(c *host.Config) {
-		c.Timings.HealthEvery, c.Timings.HealthDeadline = 100*time.Millisecond, 500*time.Millisecond
+		c.Timings.HealthEvery, c.Timings.HealthDeadline, c.Timings.Health = 100*time.Millisecond, 500*time.Millisecond, 2*time.Second
 	}, hosttest.Entry(t, hosttest.Script{Name: faulty}, hosttest.Plain))
 	w.settled(t)
 	stop := turnFault{kind: hosttest.StopSelf, message: "signal: killed", exit: -1, slow: true}

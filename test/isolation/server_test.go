@@ -80,7 +80,7 @@ func TestServerMemory(t *testing.T) {
 					t.Fatal(err)
 				}
 				m := w.watch()
-				resp, err := w.open(t.Context(), tt.d, tt.d.body(faulty, tt.kind, "flow"))
+				resp, err := w.open(t.Context(), tt.d, tt.d.body(faulty, tt.kind, strconv.Itoa(many)))
 				if err != nil {
 					t.Fatal(err)
 				}
