@@ -28,7 +28,7 @@ server.addService({
     path: '/plugin.GRPCController/Shutdown', requestStream: false, responseStream: false,
     requestSerialize: write, requestDeserialize: read, responseSerialize: write, responseDeserialize: read,
   },
-}, { Shutdown: (call, reply) => { reply(null, {}); setTimeout(process.exit, 10, 0); } });
+}, { Shutdown: (call, reply) => { reply(null, {}); server.tryShutdown(() => process.exit(0)); } });
 
 // credentials are TLS with a certificate made for this process, when the host has
 // made one as well (AutoMTLS), else none: the manifest then says "plain".
