@@ -115,7 +115,9 @@ func (b *backend) Describe(ctx context.Context, r *backendv1.DescribeRequest) (*
 		return d, nil
 	default:
 	}
-	d.Capabilities = &backendv1.Capabilities{Chat: &backendv1.ChatCapability{}, Relief: &backendv1.ReliefCapability{}}
+	d.Capabilities = &backendv1.Capabilities{
+		Chat: &backendv1.ChatCapability{}, Agent: &backendv1.AgentCapability{}, Relief: &backendv1.ReliefCapability{},
+	}
 	return d, nil
 }
 

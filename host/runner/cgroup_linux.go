@@ -135,14 +135,19 @@ func (c *cgroups) leaf(instance string, memory int64, processes int) *leaf {
 	if os.Mkdir(l.dir, 0o755) != nil { //nolint:gosec // the kernel's mode for groups
 		return nil
 	}
-	// An error means that the controller is not on.
+	l.wall(memory, processes)
+	return l
+}
+
+// wall sets the kernel's limits behind the watched ones. An error means that the
+// controller is not on.
+func (l *leaf) wall(memory int64, processes int) {
 	if memory > 0 {
 		_ = write(l.dir, "memory.max", strconv.FormatInt(int64(min(float64(memory)*memoryMargin, math.MaxInt64/2)), 10))
 	}
 	if processes > 0 {
 		_ = write(l.dir, "pids.max", strconv.Itoa(processes*tasksPerProcess))
 	}
-	return l
 }
 
 // enter makes a process be started in the group. The file is closed after the start.

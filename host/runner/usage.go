@@ -1,6 +1,10 @@
 package runner
 
-import "errors"
+import (
+	"errors"
+	"maps"
+	"slices"
+)
 
 // ErrNotMeasured is returned where the system does not tell what the processes of
 // a tree use.
@@ -31,8 +35,8 @@ type Member struct {
 	Memory int64
 	// Plugin says that it is the plugin's process itself.
 	Plugin bool
-
-	started uint64 // with the pid it names one process for ever
+	// Started is in ticks since boot; with the pid it names one process for ever.
+	Started uint64
 }
 
 // Biggest is the member that uses the most memory; false: there is none.
@@ -46,27 +50,30 @@ func (u Usage) Biggest() (Member, bool) {
 	return biggest, biggest.PID != 0
 }
 
-// Crowd is the part of the tree that has the most processes: a child of the plugin
-// with its descendants, or all that have lost their parents. The plugin itself is
-// never in it.
-func (u Usage) Crowd() []Member {
+// Crowds are the parts of the tree that have the most processes, largest first, until
+// they are least processes together. A part is a child of the plugin with its
+// descendants, or all that have lost their parents. The plugin itself is in none.
+func (u Usage) Crowds(least int) []Member {
 	byPID := make(map[int]Member, len(u.Members))
 	for _, m := range u.Members {
 		byPID[m.PID] = m
 	}
 	branches := map[int][]Member{}
-	var biggest int
 	for _, m := range u.Members {
-		if m.Plugin {
-			continue
-		}
-		top := branch(m, byPID)
-		branches[top] = append(branches[top], m)
-		if len(branches[top]) > len(branches[biggest]) {
-			biggest = top
+		if !m.Plugin {
+			top := branch(m, byPID)
+			branches[top] = append(branches[top], m)
 		}
 	}
-	return branches[biggest]
+	largest := slices.SortedFunc(maps.Values(branches), func(a, b []Member) int { return len(b) - len(a) })
+	var crowds []Member
+	for _, c := range largest {
+		if len(crowds) >= least {
+			break
+		}
+		crowds = append(crowds, c...)
+	}
+	return crowds
 }
 
 // branch is the pid of the plugin's child that m descends from; 0: its line was cut.

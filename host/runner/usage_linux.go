@@ -94,7 +94,7 @@ func (m *Meter) look(plugins []*Process) (map[int]*seen, error) {
 		if s := table[p.PID()]; s != nil && p.ended() == nil {
 			// Between fork and exec it has not the mark yet, and may have been seen so.
 			s.owner, s.Plugin = p, true
-			m.known[identity{s.PID, s.started}] = p
+			m.known[identity{s.PID, s.Started}] = p
 		}
 	}
 	m.own(table, byInstance)
@@ -107,7 +107,7 @@ func (m *Meter) own(table map[int]*seen, byInstance map[string]*Process) {
 	known := make(map[identity]*Process, len(table))
 	var fresh []*seen
 	for _, s := range table {
-		id := identity{s.PID, s.started}
+		id := identity{s.PID, s.Started}
 		owner, ok := m.known[id]
 		if !ok {
 			fresh = append(fresh, s)
@@ -117,7 +117,7 @@ func (m *Meter) own(table map[int]*seen, byInstance map[string]*Process) {
 	}
 	for _, s := range fresh {
 		s.owner = m.ownerOf(s, table, byInstance)
-		known[identity{s.PID, s.started}] = s.owner
+		known[identity{s.PID, s.Started}] = s.owner
 	}
 	m.known = known
 }
@@ -189,7 +189,7 @@ func parseStat(pid int, stat []byte) (*seen, bool) {
 	if err != nil {
 		return nil, false
 	}
-	s := &seen{Member: Member{PID: pid, Parent: ppid, Name: string(stat[begin+1 : end]), Memory: pages * pageSize, started: ticks}}
+	s := &seen{Member: Member{PID: pid, Parent: ppid, Name: string(stat[begin+1 : end]), Memory: pages * pageSize, Started: ticks}}
 	s.ended = fields[state][0] == 'Z' || fields[state][0] == 'X'
 	return s, true
 }
@@ -233,7 +233,7 @@ func (m Member) Kill() error {
 	// With the descriptor the pid cannot change hands from here on; old kernels and
 	// strict sandboxes have none.
 	now, startErr := processStart(m.PID)
-	if startErr != nil || now != m.started {
+	if startErr != nil || now != m.Started {
 		return nil //nolint:nilerr // it has ended
 	}
 	if err == nil {

@@ -13,8 +13,10 @@ const (
 	// recoveredAt is where pressure ends: below the limit, so that it does not come
 	// and go with every turn.
 	recoveredAt = 0.9
-	// urgentAt is from where on no step of relief is given time.
-	urgentAt = 1.25
+	// urgentAt is from where on a step that the plugin has been told is given no time
+	// to show, hopelessAt from where on no step is.
+	urgentAt   = 1.25
+	hopelessAt = 1.5
 	// bombAt is how many processes nothing but a fork bomb has.
 	bombAt = 2
 	// reliefMost bounds how long spares stay away after pressure that comes back.
@@ -85,58 +87,65 @@ func (l limits) share(u runner.Usage) float64 {
 // near is from which use on a measurement must be exact.
 func (l limits) near() int64 { return int64(float64(l.memory) * recoveredAt) }
 
-// observe takes a measurement in and says what to do. relieves says that the backend
-// can give things up, busy that turns run on it.
-func (p *pressure) observe(now time.Time, name string, u runner.Usage, relieves, busy bool) action {
+// standing is how a backend stands when it is measured.
+type standing struct {
+	relieves bool // it can give things up
+	told     bool // it knows what to give up; true when it cannot
+	busy     bool // turns run on it
+}
+
+// observe takes a measurement in and says what to do.
+func (p *pressure) observe(now time.Time, name string, u runner.Usage, s standing) action {
 	if p.limits.processes > 0 && u.Processes > bombAt*p.limits.processes {
-		p.enter(now, p.limits.excess(name, runner.Usage{Processes: u.Processes}), relieves)
+		p.enter(now, p.limits.excess(name, runner.Usage{Processes: u.Processes}), s)
 		return actKill
 	}
 	excess, share := p.limits.excess(name, u), p.limits.share(u)
+	urgent := share >= hopelessAt || share >= urgentAt && s.told
 	switch {
 	case p.reason == "" && excess == "":
 		p.settle(now)
 		return actNothing
 	case p.reason == "":
-		p.enter(now, excess, relieves)
-		if relieves || share < urgentAt {
+		p.enter(now, excess, s)
+		if s.relieves || !urgent {
 			return actNothing
 		}
 	case share < recoveredAt:
 		p.leave(now)
 		return actNothing
-	case now.Sub(p.stepped) < p.timings.Relief && share < urgentAt:
+	case now.Sub(p.stepped) < p.timings.Relief && !urgent:
 		return actNothing
 	}
 	if excess != "" {
 		p.reason = excess
 	}
-	return p.step(now, excess != "", relieves, busy)
+	return p.step(now, excess != "", s)
 }
 
 // step goes on to the next means.
-func (p *pressure) step(now time.Time, over, relieves, busy bool) action {
+func (p *pressure) step(now time.Time, over bool, s standing) action {
 	switch {
-	case relieves && p.level < backendv1.ReliefLevel_RELIEF_LEVEL_IDLE:
+	case s.relieves && p.level < backendv1.ReliefLevel_RELIEF_LEVEL_IDLE:
 		p.stepped = now
 		p.level++
 	case over:
 		p.stepped = now
 		return actStop
-	case !busy: // what is left is what the backend needs at rest
+	case !s.busy: // what is left is what the backend needs at rest
 		p.leave(now)
 	}
 	return actNothing
 }
 
 // enter begins an episode.
-func (p *pressure) enter(now time.Time, reason string, relieves bool) {
+func (p *pressure) enter(now time.Time, reason string, s standing) {
 	if p.reason != "" {
 		p.reason = reason
 		return
 	}
 	p.reason, p.stepped = reason, now
-	if relieves {
+	if s.relieves {
 		p.level = max(p.level, backendv1.ReliefLevel_RELIEF_LEVEL_SPARES)
 	}
 	p.away = min(max(2*p.away, p.timings.ReliefFor), reliefMost)

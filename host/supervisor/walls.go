@@ -26,10 +26,11 @@ type walls struct {
 	reason    string        // why new turns wait; empty: they do not
 	changed   chan struct{} // closed and replaced when reason comes or goes
 
-	pressure pressure       // the watcher's own
-	told     notice         // the watcher's own
-	telling  chan struct{}  // holds one while a plugin is being told
-	calls    sync.WaitGroup // what the watcher does not wait for
+	pressure pressure             // the watcher's own
+	told     notice               // the watcher's own
+	doomed   map[uint64]time.Time // the watcher's own: processes that were stopped, by key
+	telling  chan struct{}        // holds one while a plugin is being told
+	calls    sync.WaitGroup       // what the watcher does not wait for
 }
 
 // notice is what a process was last told to give up.
@@ -40,7 +41,7 @@ type notice struct {
 
 func newWalls(name string, log *slog.Logger, t Timings) *walls {
 	return &walls{
-		name: name, log: log, changed: make(chan struct{}), telling: make(chan struct{}, 1),
+		name: name, log: log, changed: make(chan struct{}), telling: make(chan struct{}, 1), doomed: map[uint64]time.Time{},
 		pressure: pressure{timings: t, level: backendv1.ReliefLevel_RELIEF_LEVEL_NONE},
 	}
 }
@@ -113,10 +114,12 @@ func (u *unit) judge(ctx context.Context, now time.Time, usage map[*runner.Proce
 		sum.Members = append(sum.Members, of.Members...)
 	}
 	s := u.snapshot()
-	relieves := s.Describe.GetCapabilities().GetRelief() != nil
+	// Before a plugin has said what it can it is given the time of one that can.
+	stands := standing{relieves: s.Describe == nil || s.Describe.GetCapabilities().GetRelief() != nil, busy: s.Leases > 0}
+	stands.told = !stands.relieves || w.told.level == w.pressure.level && len(w.telling) == 0
 	before := w.pressure.reason
 	w.pressure.limits = limits
-	do := w.pressure.observe(now, w.name, sum, relieves, s.Leases > 0)
+	do := w.pressure.observe(now, w.name, w.living(now, sum), stands)
 	reason := w.pressure.reason
 	w.note(sum, reason)
 	switch {
@@ -128,7 +131,7 @@ func (u *unit) judge(ctx context.Context, now time.Time, usage map[*runner.Proce
 	switch do {
 	case actNothing:
 	case actStop:
-		w.stop(w.victims(sum), instances, usage)
+		w.stop(now, w.victims(w.living(now, sum)), instances, usage)
 	case actKill:
 		w.kill(ctx, instances, usage)
 	}
@@ -136,12 +139,15 @@ func (u *unit) judge(ctx context.Context, now time.Time, usage map[*runner.Proce
 }
 
 // victims are the process that uses the most memory, or, when there are too many
-// processes, the crowd that has the most of them. The plugin's own process is one
-// only when it is the biggest, or alone.
+// processes, as many as are too many, from where the most of them are. The plugin's
+// own process is one only when it is the biggest, or alone.
 func (w *walls) victims(sum runner.Usage) []runner.Member {
-	limit := w.pressure.limits.memory
-	if crowd := sum.Crowd(); len(crowd) > 0 && (limit == 0 || sum.Memory <= limit) {
-		return crowd
+	l := w.pressure.limits
+	if l.memory == 0 || sum.Memory <= l.memory {
+		tooMany := sum.Processes + 1 - int(recoveredAt*float64(l.processes))
+		if crowds := sum.Crowds(tooMany); len(crowds) > 0 {
+			return crowds
+		}
 	}
 	if biggest, ok := sum.Biggest(); ok {
 		return []runner.Member{biggest}
@@ -149,8 +155,36 @@ func (w *walls) victims(sum runner.Usage) []runner.Member {
 	return nil
 }
 
-// stop ends processes, and has whose they are remember why.
-func (w *walls) stop(victims []runner.Member, instances []*instance, usage map[*runner.Process]runner.Usage) {
+// key names a process for ever: ticks are a hundredth of a second, pids have 22 bits.
+func key(m runner.Member) uint64 { return m.Started<<22 | uint64(m.PID) } //nolint:gosec // a pid
+
+// living is a measurement without the processes that were just stopped: a large one
+// takes its time to go, and another must not be stopped for it meanwhile.
+func (w *walls) living(now time.Time, u runner.Usage) runner.Usage {
+	if len(w.doomed) == 0 {
+		return u
+	}
+	left := map[uint64]time.Time{}
+	u.Members = slices.Clone(u.Members)
+	u.Members = slices.DeleteFunc(u.Members, func(m runner.Member) bool {
+		since, ok := w.doomed[key(m)]
+		if !ok {
+			return false
+		}
+		left[key(m)] = since
+		if now.Sub(since) > w.pressure.timings.Relief {
+			return false // it does not go
+		}
+		u.Memory -= m.Memory
+		u.Processes--
+		return true
+	})
+	w.doomed = left
+	return u
+}
+
+// victims are has whose they are remember why.
+func (w *walls) stop(now time.Time, victims []runner.Member, instances []*instance, usage map[*runner.Process]runner.Usage) {
 	for n, v := range victims {
 		for _, i := range instances {
 			if slices.Contains(usage[i.process].Members, v) {
@@ -161,6 +195,7 @@ func (w *walls) stop(victims []runner.Member, instances []*instance, usage map[*
 			w.log.Warn("a process of the backend is stopped", "reason", w.pressure.reason, "pid", v.PID, "name", v.Name,
 				"memory_mb", v.Memory>>20, "plugin", v.Plugin, "together_with", len(victims)-1)
 		}
+		w.doomed[key(v)] = now
 		if err := v.Kill(); err != nil {
 			w.log.Error("a process of the backend cannot be stopped", "pid", v.PID, "error", err)
 		}
