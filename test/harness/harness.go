@@ -314,6 +314,9 @@ type Backend struct {
 	Remedy    string            `json:"remedy"`
 	PID       int               `json:"pid"`
 	Restarts  int               `json:"restarts"`
+	MemoryMB  int               `json:"memory_mb"`
+	Processes int               `json:"processes"`
+	Pressure  string            `json:"pressure"`
 	Versions  map[string]string `json:"cli_versions"`
 	Models    []struct {
 		ID string `json:"id"`
