@@ -168,8 +168,11 @@ func TestPoolDropsSparesAndKeepsThemAgain(t *testing.T) {
 		}
 		p.Drop() // one is ready, one is being started
 		time.Sleep(10 * time.Second)
-		if p.Idle() != 0 || f.stopped != 2 {
-			t.Errorf("%d idle, %d stopped", p.Idle(), f.stopped)
+		f.mu.Lock()
+		stopped := f.stopped
+		f.mu.Unlock()
+		if p.Idle() != 0 || stopped != 2 {
+			t.Errorf("%d idle, %d stopped", p.Idle(), stopped)
 		}
 		begin := time.Now()
 		next, err := p.Take(t.Context())
