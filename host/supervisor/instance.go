@@ -38,6 +38,7 @@ type instance struct {
 	lost       chan struct{} // closed when the connection broke
 	lose       func()
 	walls      *walls
+	asked      asked
 
 	mu     sync.Mutex
 	leases int
@@ -68,7 +69,8 @@ func launch(ctx context.Context, e catalog.Entry, generation uint64, dir string,
 	}
 	i := &instance{
 		name: e.Name, generation: generation, log: log, dir: dir, sha256: program.SHA256, walls: w,
-		idle: make(chan struct{}), lost: make(chan struct{}),
+		asked: asked{level: backendv1.ReliefLevel_RELIEF_LEVEL_NONE},
+		idle:  make(chan struct{}), lost: make(chan struct{}),
 	}
 	_, limits := w.watched()
 	i.lose = sync.OnceFunc(func() { close(i.lost) })
