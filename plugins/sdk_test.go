@@ -257,6 +257,43 @@ func TestUndeclaredMethodsAreUnimplemented(t *testing.T) {
 	if _, err := client.ListSessions(t.Context(), &backendv1.ListSessionsRequest{}); status.Code(err) != codes.Unimplemented {
 		t.Errorf("ListSessions: %v", err)
 	}
+	if _, err := client.Relieve(t.Context(), &backendv1.RelieveRequest{}); status.Code(err) != codes.Unimplemented || d.GetCapabilities().GetRelief() != nil {
+		t.Errorf("Relieve: %v", err)
+	}
+}
+
+// reliever notes what it is asked to give up.
+type reliever struct {
+	scripted
+	asked chan plugins.Relief
+}
+
+func (r reliever) Relieve(_ context.Context, relief plugins.Relief) error {
+	r.asked <- relief
+	return nil
+}
+
+func TestRelief(t *testing.T) {
+	r := reliever{asked: make(chan plugins.Relief, 1)}
+	client := backendtest.Connect(t, r)
+	d, err := client.Describe(t.Context(), &backendv1.DescribeRequest{})
+	if err != nil || d.GetCapabilities().GetRelief() == nil {
+		t.Errorf("capabilities = %v, %v", d.GetCapabilities(), err)
+	}
+	for level, want := range map[backendv1.ReliefLevel]plugins.Relief{
+		backendv1.ReliefLevel_RELIEF_LEVEL_UNSPECIFIED: plugins.ReliefNone,
+		backendv1.ReliefLevel_RELIEF_LEVEL_NONE:        plugins.ReliefNone,
+		backendv1.ReliefLevel_RELIEF_LEVEL_SPARES:      plugins.ReliefSpares,
+		backendv1.ReliefLevel_RELIEF_LEVEL_IDLE:        plugins.ReliefIdle,
+		99:                                             plugins.ReliefNone, // of a later revision
+	} {
+		if _, err := client.Relieve(t.Context(), &backendv1.RelieveRequest{Level: level}); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-r.asked; got != want {
+			t.Errorf("%v arrives as %v, want %v", level, got, want)
+		}
+	}
 }
 
 // TestFutureMessagesAreUnderstood: fields, enum values and oneof members of a

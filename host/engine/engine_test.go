@@ -399,3 +399,175 @@ func TestDrainRefusesWhatWaits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPressureHoldsTheQueue shows that turns wait while the backend uses too much,
+// in their order, and that what ends the wait otherwise says why.
+func TestPressureHoldsTheQueue(t *testing.T) {
+	const reason = "backend b used 900 MB of its 500 MB limit"
+	f := newFakes(t)
+	order := make(chan string, 10)
+	f.add("b", nil, func(start *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+		order <- start.GetMessages()[0].GetParts()[0].GetText()
+		return script(started(), completed(""))(nil, s)
+	})
+	limits := Limits{MaxConcurrent: 1, MaxQueue: 2, QueueTimeout: time.Minute}
+	e := New(Config{Backends: f, Limits: func(string) Limits { return limits }})
+	f.press(reason)
+	var wg sync.WaitGroup
+	for i, text := range []string{"first", "second"} {
+		wg.Go(func() {
+			if _, err := run(t, e, &Turn{Model: "b", Messages: say(text)}); err != nil {
+				t.Error(err)
+			}
+		})
+		for {
+			if _, queued, _ := e.Load("b"); queued == i+1 {
+				break
+			}
+			runtime.Gosched()
+		}
+	}
+	if _, err := run(t, e, &Turn{Model: "b", Messages: say("third")}); err == nil || err.Code != CodeQueueFull ||
+		!strings.Contains(err.Message, reason) || err.RetryAfter < time.Second {
+		t.Errorf("err = %+v", err)
+	}
+	f.press(reason + " still") // a change that is none
+	if running, queued, _ := e.Load("b"); running != 0 || queued != 2 {
+		t.Errorf("%d run, %d wait", running, queued)
+	}
+	f.press("")
+	wg.Wait()
+	if a, b := <-order, <-order; a != "first" || b != "second" {
+		t.Errorf("order: %s, %s", a, b)
+	}
+	if running, queued, _ := e.Load("b"); running+queued != 0 {
+		t.Errorf("%d run, %d wait at the end", running, queued)
+	}
+}
+
+// TestPressureBeginsWhileTurnsRun shows that a place that gets free under pressure is
+// kept until its end.
+func TestPressureBeginsWhileTurnsRun(t *testing.T) {
+	f := newFakes(t)
+	release, began := make(chan struct{}), make(chan struct{}, 2)
+	f.add("b", nil, func(_ *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+		began <- struct{}{}
+		<-release
+		return script(started(), completed(""))(nil, s)
+	})
+	e := New(Config{Backends: f, Limits: func(string) Limits { return Limits{MaxConcurrent: 1} }})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if _, err := run(t, e, &Turn{Model: "b", Messages: say("x")}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-began
+	for {
+		if _, queued, _ := e.Load("b"); queued == 1 {
+			break
+		}
+		runtime.Gosched()
+	}
+	f.press("too much")
+	close(release)
+	for {
+		running, queued, _ := e.Load("b")
+		if running == 0 {
+			if queued != 1 {
+				t.Errorf("%d wait", queued)
+			}
+			break
+		}
+		runtime.Gosched()
+	}
+	select {
+	case <-began:
+		t.Error("a turn began under pressure")
+	case <-time.After(20 * time.Millisecond):
+	}
+	f.press("")
+	wg.Wait()
+}
+
+func TestQueueTimeout(t *testing.T) {
+	for _, tt := range []struct{ name, pressure, want string }{
+		{"busy", "", "backend b was busy for 10ms"},
+		{"pressure", "backend b used 900 MB of its 500 MB limit", "backend b used 900 MB of its 500 MB limit, and was not below it within 10ms"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakes(t)
+			f.add("b", nil, func(_ *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+				<-s.Context().Done()
+				return s.Context().Err()
+			})
+			e := New(Config{Backends: f, Limits: func(string) Limits { return Limits{MaxConcurrent: 1, QueueTimeout: 10 * time.Millisecond} }})
+			if tt.pressure == "" {
+				x, err := e.Execute(t.Context(), &Turn{Model: "b", Messages: say("x")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer x.Close()
+			} else {
+				f.press(tt.pressure)
+			}
+			_, err := run(t, e, &Turn{Model: "b", Messages: say("x")})
+			if err == nil || err.Code != CodeQueueTimeout || !strings.Contains(err.Message, tt.want) || !err.Retryable || err.RetryAfter <= 0 {
+				t.Errorf("err = %+v", err)
+			}
+			if _, queued, _ := e.Load("b"); queued != 0 {
+				t.Errorf("%d wait", queued)
+			}
+		})
+	}
+}
+
+// TestStoppedTurnsSayWhy shows that the failure of a turn whose process the host has
+// stopped gives the host's reason, and another failure its own.
+func TestStoppedTurnsSayWhy(t *testing.T) {
+	const reason = "backend b used 900 MB of its 500 MB limit"
+	for _, tt := range []struct {
+		name    string
+		stopped string
+		execute func(f *fakeBackends) executeFunc
+		want    string
+	}{
+		{"its CLI", reason, func(*fakeBackends) executeFunc {
+			return script(started(), failed(backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE))
+		}, "the turn was stopped because " + reason},
+		{"the plugin", reason, func(f *fakeBackends) executeFunc {
+			return func(_ *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+				if err := s.Send(&backendv1.ExecuteResponse{Sequence: 1, Event: started().Event}); err != nil {
+					return err
+				}
+				f.mu.Lock()
+				p := f.procs["b"]
+				f.mu.Unlock()
+				go p.kill()
+				<-s.Context().Done()
+				return s.Context().Err()
+			}
+		}, "the turn was stopped because " + reason},
+		{"another failure", reason, func(*fakeBackends) executeFunc {
+			return script(started(), failed(backendv1.ErrorCode_ERROR_CODE_RATE_LIMITED))
+		}, "it failed"},
+		{"nothing was stopped", "", func(*fakeBackends) executeFunc {
+			return script(started(), failed(backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE))
+		}, "it failed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakes(t)
+			f.stopped = tt.stopped
+			f.add("b", nil, tt.execute(f))
+			_, err := run(t, New(Config{Backends: f}), &Turn{Model: "b", Messages: say("x")})
+			if err == nil || err.Message != tt.want {
+				t.Fatalf("err = %+v", err)
+			}
+			if tt.want != "it failed" && err.Code != CodeCLIFailure {
+				t.Errorf("code %v", err.Code)
+			}
+		})
+	}
+}

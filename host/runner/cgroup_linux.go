@@ -63,7 +63,7 @@ func newCgroups(root, self string, pid int) (*cgroups, error) {
 		return nil, errNotDelegated
 	}
 	c.sweep()
-	procs, err := os.ReadFile(filepath.Join(c.dir, "cgroup.procs"))
+	procs, err := os.ReadFile(filepath.Join(c.dir, "cgroup.procs")) //nolint:gosec // the kernel says where it is
 	if err != nil {
 		return nil, fmt.Errorf("reading the own cgroup: %w", err)
 	}
@@ -71,7 +71,7 @@ func newCgroups(root, self string, pid int) (*cgroups, error) {
 		return nil, errNotDelegated // others live here, and would have to move
 	}
 	home := c.path(HostID())
-	if err := os.Mkdir(home, 0o755); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // the kernel's mode for groups
+	if err := os.Mkdir(home, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("making the host's cgroup: %w", err)
 	}
 	if err := write(home, "cgroup.procs", strconv.Itoa(pid)); err != nil {
@@ -96,7 +96,7 @@ func delegated(dir, path string) bool {
 		}
 	}
 	// The root of the machine has no type, the root of a namespace has.
-	_, err := os.Stat(filepath.Join(dir, "cgroup.type"))
+	_, err := os.Stat(filepath.Join(dir, "cgroup.type")) //nolint:gosec // the kernel says where it is
 	return path == "/" && err == nil
 }
 
@@ -132,7 +132,7 @@ func (c *cgroups) leaf(instance string, memory int64, processes int) *leaf {
 		return nil
 	}
 	l := &leaf{dir: c.path(instance)}
-	if os.Mkdir(l.dir, 0o755) != nil { //nolint:gosec // the kernel's mode for groups
+	if os.Mkdir(l.dir, 0o755) != nil {
 		return nil
 	}
 	l.wall(memory, processes)
@@ -184,7 +184,7 @@ func (l *leaf) remove() {
 
 // write writes to a file of a group; it does not make one.
 func write(dir, name, text string) error {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0) //nolint:gosec // a group of ours
 	if err != nil {
 		return err
 	}

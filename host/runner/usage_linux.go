@@ -173,7 +173,7 @@ func parseStat(pid int, stat []byte) (*seen, bool) {
 		return nil, false
 	}
 	fields := bytes.Fields(stat[end+1:])
-	const state, parent, started, resident = 3 - 3, 4 - 3, 22 - 3, 24 - 3 // counted from the third field
+	const state, parent, started, resident = 0, 1, 22 - 3, 24 - 3 // counted from the third field
 	if len(fields) <= resident {
 		return nil, false
 	}
@@ -234,7 +234,7 @@ func (m Member) Kill() error {
 	// strict sandboxes have none.
 	now, startErr := processStart(m.PID)
 	if startErr != nil || now != m.Started {
-		return nil //nolint:nilerr // it has ended
+		return nil // it has ended
 	}
 	if err == nil {
 		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)

@@ -38,6 +38,7 @@ type instance struct {
 	lost       chan struct{} // closed when the connection broke
 	lose       func()
 	walls      *walls
+	asked      asked
 
 	mu     sync.Mutex
 	leases int
@@ -73,7 +74,8 @@ func launch(ctx context.Context, e catalog.Entry, policy Policy, generation uint
 	e.SHA256, e.Trust = program.SHA256, trust
 	i := &instance{
 		name: e.Name, entry: e, generation: generation, log: log, dir: dir, walls: w,
-		idle: make(chan struct{}), lost: make(chan struct{}),
+		asked: asked{level: backendv1.ReliefLevel_RELIEF_LEVEL_NONE},
+		idle:  make(chan struct{}), lost: make(chan struct{}),
 	}
 	_, limits := w.watched()
 	i.lose = sync.OnceFunc(func() { close(i.lost) })

@@ -211,6 +211,7 @@ func (u *unit) firstModels(ctx context.Context, i *instance) {
 
 // enter puts a prepared process into service.
 func (u *unit) enter(ctx context.Context, i *instance, p *prepared) {
+	i.asked.prepared.Store(p.describe.GetCapabilities().GetRelief() != nil)
 	u.broken = nil
 	u.mu.Lock()
 	u.current = i

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/clinvk/clinvk/host/runner"
@@ -27,21 +28,13 @@ type walls struct {
 	changed   chan struct{} // closed and replaced when reason comes or goes
 
 	pressure pressure             // the watcher's own
-	told     notice               // the watcher's own
 	doomed   map[uint64]time.Time // the watcher's own: processes that were stopped, by key
-	telling  chan struct{}        // holds one while a plugin is being told
 	calls    sync.WaitGroup       // what the watcher does not wait for
-}
-
-// notice is what a process was last told to give up.
-type notice struct {
-	generation uint64
-	level      backendv1.ReliefLevel
 }
 
 func newWalls(name string, log *slog.Logger, t Timings) *walls {
 	return &walls{
-		name: name, log: log, changed: make(chan struct{}), telling: make(chan struct{}, 1), doomed: map[uint64]time.Time{},
+		name: name, log: log, changed: make(chan struct{}), doomed: map[uint64]time.Time{},
 		pressure: pressure{timings: t, level: backendv1.ReliefLevel_RELIEF_LEVEL_NONE},
 	}
 }
@@ -116,7 +109,7 @@ func (u *unit) judge(ctx context.Context, now time.Time, usage map[*runner.Proce
 	s := u.snapshot()
 	// Before a plugin has said what it can it is given the time of one that can.
 	stands := standing{relieves: s.Describe == nil || s.Describe.GetCapabilities().GetRelief() != nil, busy: s.Leases > 0}
-	stands.told = !stands.relieves || w.told.level == w.pressure.level && len(w.telling) == 0
+	stands.told = !stands.relieves || w.told(instances)
 	before := w.pressure.reason
 	w.pressure.limits = limits
 	do := w.pressure.observe(now, w.name, w.living(now, sum), stands)
@@ -135,7 +128,7 @@ func (u *unit) judge(ctx context.Context, now time.Time, usage map[*runner.Proce
 	case actKill:
 		w.kill(ctx, instances, usage)
 	}
-	u.relieve(ctx)
+	w.relieve(ctx, instances)
 }
 
 // victims are the process that uses the most memory, or, when there are too many
@@ -212,35 +205,45 @@ func (w *walls) kill(ctx context.Context, instances []*instance, usage map[*runn
 	w.calls.Go(func() { largest.kill(ctx) })
 }
 
-// relieve tells the process in service what to give up, when it does not know yet.
-// One call is under way at a time: a plugin that does not answer holds up nobody.
-func (u *unit) relieve(ctx context.Context) {
-	w := u.walls
-	u.mu.Lock()
-	i, able := u.current, u.status.Describe.GetCapabilities().GetRelief() != nil
-	u.mu.Unlock()
-	if i == nil || !able {
-		return
-	}
-	if w.told.generation != i.generation { // a fresh process keeps all
-		w.told = notice{i.generation, backendv1.ReliefLevel_RELIEF_LEVEL_NONE}
-	}
-	level := w.pressure.level
-	if w.told.level == level {
-		return
-	}
-	select {
-	case w.telling <- struct{}{}:
-	default:
-		return
-	}
-	w.told.level = level
-	w.calls.Go(func() {
-		defer func() { <-w.telling }()
-		ctx, cancel := context.WithTimeout(ctx, relieveTime)
-		defer cancel()
-		if _, err := i.backend.Relieve(ctx, &backendv1.RelieveRequest{Level: level}); err != nil {
-			u.log.Warn("the plugin does not give up what it keeps for later", "level", level.String(), "error", err)
+// told says that all processes that can be asked know what to give up. Before there
+// is one they do not.
+func (w *walls) told(instances []*instance) bool {
+	asked := 0
+	for _, i := range instances {
+		if !i.asked.prepared.Load() {
+			continue
 		}
-	})
+		if asked++; i.asked.level != w.pressure.level || i.asked.underway.Load() {
+			return false
+		}
+	}
+	return asked > 0
+}
+
+// relieve tells the processes what to give up, those that finish their last turns
+// too, when they do not know yet. One call to each is under way at a time: a plugin
+// that does not answer holds up nobody.
+func (w *walls) relieve(ctx context.Context, instances []*instance) {
+	level := w.pressure.level
+	for _, i := range instances {
+		if !i.asked.prepared.Load() || i.asked.level == level || !i.asked.underway.CompareAndSwap(false, true) {
+			continue
+		}
+		i.asked.level = level
+		w.calls.Go(func() {
+			defer i.asked.underway.Store(false)
+			call, cancel := context.WithTimeout(ctx, relieveTime)
+			defer cancel()
+			if _, err := i.backend.Relieve(call, &backendv1.RelieveRequest{Level: level}); err != nil && ctx.Err() == nil {
+				w.log.Warn("the plugin does not give up what it keeps for later", "level", level.String(), "error", err)
+			}
+		})
+	}
+}
+
+// asked is what a process was last told to give up. A fresh one keeps all.
+type asked struct {
+	prepared atomic.Bool           // it is configured, and can give things up
+	level    backendv1.ReliefLevel // the watcher's own
+	underway atomic.Bool           // it is being told
 }

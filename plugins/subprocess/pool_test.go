@@ -155,3 +155,38 @@ func TestPoolTakeGivesUp(t *testing.T) {
 		p.Close()
 	})
 }
+
+func TestPoolDropsSparesAndKeepsThemAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &factory{delay: time.Second}
+		p := NewPool(f.config(2))
+		defer p.Close()
+		time.Sleep(1500 * time.Millisecond) // the bubble's clock
+		taken, err := p.Take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Drop() // one is ready, one is being started
+		time.Sleep(10 * time.Second)
+		f.mu.Lock()
+		stopped := f.stopped
+		f.mu.Unlock()
+		if p.Idle() != 0 || stopped != 2 {
+			t.Errorf("%d idle, %d stopped", p.Idle(), stopped)
+		}
+		begin := time.Now()
+		next, err := p.Take(t.Context())
+		if err != nil || next == taken || time.Since(begin) != time.Second {
+			t.Errorf("a new one took %v, %v", time.Since(begin), err)
+		}
+		time.Sleep(10 * time.Second)
+		if p.Idle() != 0 {
+			t.Errorf("%d idle after it", p.Idle())
+		}
+		p.Keep()
+		time.Sleep(1500 * time.Millisecond)
+		if p.Idle() != 2 {
+			t.Errorf("%d idle again", p.Idle())
+		}
+	})
+}

@@ -53,7 +53,7 @@ func TestNodePlugin(t *testing.T) {
 			}
 			t.Run("large prompt", func(t *testing.T) {
 				text := strings.Repeat("ä", 3<<20) // more than gRPC takes unless told to
-				if r, err := openaiChat.do(t.Context(), w.server.URL, ask{model: "node", history: prompt(text)}); err != nil || r.text != text {
+				if r, err := openaiChat.do(t.Context(), w.server.URL, ask{model: "node", history: prompt(text), stream: true}); err != nil || r.text != text {
 					t.Errorf("%v %+v, %d bytes", err, r.err, len(r.text))
 				}
 			})

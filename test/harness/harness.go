@@ -341,6 +341,9 @@ type Backend struct {
 	LastError string `json:"last_error"`
 	// UpdateError is why a changed plugin was not taken over.
 	UpdateError string            `json:"update_error"`
+	MemoryMB    int               `json:"memory_mb"`
+	Processes   int               `json:"processes"`
+	Pressure    string            `json:"pressure"`
 	Versions    map[string]string `json:"cli_versions"`
 	Models      []struct {
 		ID string `json:"id"`

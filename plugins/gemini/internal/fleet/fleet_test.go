@@ -248,3 +248,22 @@ func TestProject(t *testing.T) {
 		t.Errorf("%q %q %q %v", one, two, again, err)
 	}
 }
+
+func TestRelieve(t *testing.T) {
+	r := newRig(t, 3, 1)
+	r.Warm(a)
+	busy := r.acquire(t, a)
+	r.await(t, 1)
+	r.Relieve(true)
+	r.await(t, 0)
+	r.Release(busy, true)
+	r.await(t, 0)
+	other := r.acquire(t, b) // turns still get what they need
+	r.Release(other, true)
+	<-other.Done()
+	if starts := r.starts.Load(); starts != 3 {
+		t.Errorf("%d processes were started", starts)
+	}
+	r.Relieve(false)
+	r.await(t, 1)
+}
