@@ -41,7 +41,7 @@ func (s *Supervisor) newUnit(e catalog.Entry) *unit {
 		ends:     &endings{patience: s.ends.patience, mercy: s.ends.mercy},
 		restarts: make(chan restart), posts: make(chan catalog.Entry, 1), decided: make(chan struct{}), changed: make(chan struct{}),
 		status: initial(e, time.Now()), history: history{timings: s.config.Timings},
-		walls: newWalls(e.Name, s.config.Logger.With("backend", e.Name), s.config.Timings),
+		walls: newWalls(e.Name, s.config.Logger.With("backend", e.Name), s.config.Timings, &s.watching),
 	}
 	u.ends.life, u.endLife = context.WithCancel(s.ends.life)
 	return u

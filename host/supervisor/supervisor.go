@@ -31,7 +31,7 @@ type Supervisor struct {
 	running sync.WaitGroup
 
 	endWatch context.CancelFunc
-	watching sync.WaitGroup
+	watching sync.WaitGroup // the watcher and what it begins
 }
 
 // New prepares the plugins; nothing is started and nothing on disk is touched.

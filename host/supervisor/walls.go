@@ -29,12 +29,13 @@ type walls struct {
 
 	pressure pressure             // the watcher's own
 	doomed   map[uint64]time.Time // the watcher's own: processes that were stopped, by key
-	calls    sync.WaitGroup       // what the watcher does not wait for
+	calls    *sync.WaitGroup      // what the watcher begins and does not wait for
 }
 
-func newWalls(name string, log *slog.Logger, t Timings) *walls {
+// newWalls has no limits yet; whoever owns the watcher waits for calls.
+func newWalls(name string, log *slog.Logger, t Timings, calls *sync.WaitGroup) *walls {
 	return &walls{
-		name: name, log: log, changed: make(chan struct{}), doomed: map[uint64]time.Time{},
+		name: name, log: log, calls: calls, changed: make(chan struct{}), doomed: map[uint64]time.Time{},
 		pressure: pressure{timings: t, level: backendv1.ReliefLevel_RELIEF_LEVEL_NONE},
 	}
 }

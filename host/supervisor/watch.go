@@ -16,12 +16,6 @@ func (s *Supervisor) watchWalls(ctx context.Context) {
 	meter := runner.NewMeter()
 	ticker := time.NewTicker(s.config.Timings.Watch)
 	defer ticker.Stop()
-	var calls []*walls
-	defer func() {
-		for _, w := range calls {
-			w.calls.Wait()
-		}
-	}()
 	for {
 		select {
 		case <-ticker.C:
@@ -39,9 +33,7 @@ func (s *Supervisor) watchWalls(ctx context.Context) {
 			continue
 		}
 		now := time.Now()
-		calls = calls[:0]
 		for _, u := range units {
-			calls = append(calls, u.walls)
 			u.judge(ctx, now, usage)
 		}
 	}
