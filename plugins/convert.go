@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/proto/handshake"
 )
 
 // turnFromProto makes the Turn of a Start, with unspecified enums resolved.
@@ -122,19 +124,42 @@ func toolCallToProto(c ToolCall) *backendv1.ToolCall {
 	return &backendv1.ToolCall{Id: valid(c.ID), Name: valid(c.Name), ArgumentsJson: valid(c.Arguments), Origin: backendv1.ToolOrigin(c.Origin)}
 }
 
+// maxResult bounds the parts of a tool's result, in bytes: an event that is larger
+// than a message may be (handshake.MaxFromPlugin) would end the turn.
+const maxResult = handshake.MaxFromPlugin - 1<<20
+
 func toolResultToProto(r ToolResult) *backendv1.ToolResult {
 	p := &backendv1.ToolResult{CallId: valid(r.CallID), Name: valid(r.Name), IsError: r.IsError}
+	room := maxResult
 	for _, part := range r.Parts {
+		part = fitting(part, room)
 		switch v := part.(type) {
 		case Text:
+			room -= len(v)
 			p.Parts = append(p.Parts, &backendv1.Part{Content: &backendv1.Part_Text{Text: valid(string(v))}})
 		case Blob:
+			room -= len(v.Data)
 			p.Parts = append(p.Parts, &backendv1.Part{Content: &backendv1.Part_Blob{Blob: &backendv1.Blob{
 				MediaType: valid(v.MediaType), Name: valid(v.Name), Source: &backendv1.Blob_Data{Data: v.Data},
 			}}})
 		}
 	}
 	return p
+}
+
+// fitting is a part of a tool's result, or what says that there is no room for it.
+func fitting(part Part, room int) Part {
+	switch v := part.(type) {
+	case Text:
+		if len(v) > room {
+			return Text(fmt.Sprintf("(text of %d bytes left out: it is too large)", len(v)))
+		}
+	case Blob:
+		if len(v.Data) > room {
+			return Text(fmt.Sprintf("(%s of %d bytes left out: it is too large)", v.MediaType, len(v.Data)))
+		}
+	}
+	return part
 }
 
 func usageToProto(u Usage) *backendv1.Usage {

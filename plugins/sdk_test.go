@@ -3,11 +3,13 @@ package plugins_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -94,6 +96,34 @@ func TestAStreamIsOverAfterTheTurn(t *testing.T) {
 		if !errors.Is(err, plugins.ErrTurnOver) {
 			t.Errorf("err = %v", err)
 		}
+	}
+}
+
+// TestLargeToolResult shows that a result that no message can carry does not cost the
+// turn.
+func TestLargeToolResult(t *testing.T) {
+	small := plugins.Blob{MediaType: "image/png", Data: make([]byte, 1<<20)}
+	r := run(t, &backendv1.Start{}, func(_ context.Context, _ *plugins.Turn, out *plugins.Stream) error {
+		return out.ToolResult(plugins.ToolResult{CallID: "c", Name: "screenshot", Parts: []plugins.Part{
+			small, plugins.Blob{MediaType: "image/png", Data: make([]byte, 9<<20)}, plugins.Text("done"), plugins.Text(strings.Repeat("x", 8<<20)),
+		}})
+	})
+	if r.Err != nil || r.Completed == nil {
+		t.Fatalf("%v, failed = %v", r.Err, r.Failed)
+	}
+	var parts []string
+	for _, e := range r.Events {
+		for _, p := range e.GetToolResult().GetParts() {
+			if b := p.GetBlob(); b != nil {
+				parts = append(parts, fmt.Sprintf("%d bytes", len(b.GetData())))
+				continue
+			}
+			parts = append(parts, p.GetText())
+		}
+	}
+	want := []string{"1048576 bytes", "(image/png of 9437184 bytes left out: it is too large)", "done", "(text of 8388608 bytes left out: it is too large)"}
+	if d := cmp.Diff(want, parts); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -273,7 +273,8 @@ func (s *Stream) ToolCall(call ToolCall) error {
 	}})
 }
 
-// ToolResult is the outcome of a tool that the backend ran itself.
+// ToolResult is the outcome of a tool that the backend ran itself. Parts beyond 7 MiB
+// are replaced by a text that says so.
 func (s *Stream) ToolResult(result ToolResult) error {
 	return s.simple(&backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_ToolResult{
 		ToolResult: toolResultToProto(result),

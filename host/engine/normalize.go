@@ -283,6 +283,9 @@ func (n *normalizer) callDone(p *backendv1.ToolCall) error {
 		return errContract("the call %q was completed twice", clip(p.GetId()))
 	case c.arguments.Len() == 0:
 		n.pushArguments(p.GetId(), p.GetArgumentsJson())
+		if !c.client { // nothing of it is kept: it is over in this very event
+			break
+		}
 		if err := n.hold(p.GetId(), len(p.GetArgumentsJson())); err != nil {
 			return err
 		}

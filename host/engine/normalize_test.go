@@ -110,7 +110,7 @@ func TestNormalizeRefuses(t *testing.T) {
 			}
 			return callDelta("1", "x")
 		}, "larger than 2 MiB"},
-		{"large arguments at once", func(int) *backendv1.ExecuteResponse { return callDone("1", mega+mega+mega, own) }, "larger than 2 MiB"},
+		{"large arguments at once", func(int) *backendv1.ExecuteResponse { return callDone("1", mega+mega+mega, client) }, "larger than 2 MiB"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -130,6 +130,29 @@ func TestNormalizeRefuses(t *testing.T) {
 			}
 			t.Error("it goes on for ever")
 		})
+	}
+}
+
+// TestNormalizeLargeOwnCall shows that a call of the backend's own that comes whole may
+// be as large as a message: a patch that removes a large file, for example.
+func TestNormalizeLargeOwnCall(t *testing.T) {
+	var n normalizer
+	arguments := strings.Repeat("x", 3<<20)
+	for i := range 3 { // nothing of it adds up
+		r := callDone(fmt.Sprint(i), arguments, backendv1.ToolOrigin_TOOL_ORIGIN_BACKEND)
+		r.Sequence = uint64(i) + 1
+		if _, err := n.add("b", r); err != nil {
+			t.Fatal(err)
+		}
+		var got strings.Builder
+		for e := n.pop(); e != nil; e = n.pop() {
+			if d, ok := e.(*ToolCallDelta); ok {
+				got.WriteString(d.Arguments)
+			}
+		}
+		if got.String() != arguments {
+			t.Errorf("%d bytes of arguments, want %d", got.Len(), len(arguments))
+		}
 	}
 }
 

@@ -332,6 +332,13 @@ func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
+// gone says that the process is reaped: its pid may be somebody else's.
+func (p *Process) gone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reaped
+}
+
 // Wait returns when the process is gone; its error says how it ended, nil: with
 // status 0.
 func (p *Process) Wait(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 
@@ -71,8 +72,11 @@ type seen struct {
 // look reads the process table and settles whose each process is.
 func (m *Meter) look(plugins []*Process) (map[int]*seen, error) {
 	proc, err := os.Open("/proc")
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrNotMeasured, err)
+	}
+	if err != nil { // for want of descriptors, say: the next look may work
+		return nil, fmt.Errorf("reading the process table: %w", err)
 	}
 	defer proc.Close()
 	names, err := proc.Readdirnames(-1)
@@ -91,7 +95,7 @@ func (m *Meter) look(plugins []*Process) (map[int]*seen, error) {
 	byInstance := make(map[string]*Process, len(plugins))
 	for _, p := range plugins {
 		byInstance[p.instance] = p
-		if s := table[p.PID()]; s != nil && p.ended() == nil {
+		if s := table[p.PID()]; s != nil && !p.gone() {
 			// Between fork and exec it has not the mark yet, and may have been seen so.
 			s.owner, s.Plugin = p, true
 			m.known[identity{s.PID, s.Started}] = p

@@ -30,6 +30,7 @@ type prepared struct {
 	describe *backendv1.DescribeResponse
 	health   *backendv1.HealthResponse
 	warnings []string
+	models   []*backendv1.Model // nil: none were listed, or some are known already
 }
 
 // prepare takes a fresh process through Describe, Configure and Health, each with

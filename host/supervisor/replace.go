@@ -44,8 +44,9 @@ func (u *unit) startBeside(ctx context.Context, asked chan<- error) *successor {
 	return n
 }
 
-// abandon gives a successor up because there is nothing to succeed any more. Who
-// asked for it learns how the next start goes.
+// abandon gives a successor up because there is nothing to succeed any more. What it
+// was wanted for still holds: who asked for it learns how the next start goes, and
+// that one comes at once, however often the old process has crashed.
 func (u *unit) abandon(ctx context.Context, n *successor) {
 	if n == nil {
 		return
@@ -54,6 +55,7 @@ func (u *unit) abandon(ctx context.Context, n *successor) {
 	if a := <-n.done; a.err == nil {
 		a.instance.discard(ctx)
 	}
+	u.history.forget()
 	if n.asked != nil {
 		u.pending = append(u.pending, n.asked)
 	}

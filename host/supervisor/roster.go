@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clinvk/clinvk/host/catalog"
+	"github.com/clinvk/clinvk/host/runner"
 )
 
 // roster is who is there. It is never changed, only replaced, so that those who
@@ -91,6 +92,9 @@ func (s *Supervisor) Update(entries []catalog.Entry) error {
 			s.config.Logger.Info("plugin found", "backend", e.Name, "path", e.Path)
 		}
 		u = s.newUnit(e)
+		if old := before[e.Name]; old != nil { // it may still finish its turns, within the same walls
+			u.walls = old.walls
+		}
 		units[e.Name] = u
 		if s.started {
 			s.animate(u)
@@ -124,6 +128,7 @@ func (s *Supervisor) forget(u *unit) {
 	if units[u.entry.Name] == u {
 		delete(units, u.entry.Name)
 		s.roster.Store(newRoster(units))
+		u.walls.note(runner.Usage{}, "") // who waits for it must learn that it is gone
 	}
 }
 

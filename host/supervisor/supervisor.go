@@ -79,20 +79,20 @@ func (s *Supervisor) Start(ctx context.Context) error {
 }
 
 // begin makes the directories and starts the lives.
-func (s *Supervisor) begin() error {
+func (s *Supervisor) begin() (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.started || s.stopped {
 		return errors.New("they were started or stopped before")
 	}
 	s.started = true
+	defer func() { s.stopped = s.stopped || err != nil }() // there is nowhere to start anything
 	if err := os.MkdirAll(s.config.StateDir, 0o700); err != nil {
 		return fmt.Errorf("making the state directory: %w", err)
 	}
 	if n := runner.Sweep(); n > 0 {
 		s.config.Logger.Warn("processes of a dead server were ended", "processes", n)
 	}
-	var err error
 	if s.dir, err = runner.NewDir(s.config.RuntimeDir); err != nil {
 		return err
 	}

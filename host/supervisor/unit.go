@@ -156,7 +156,7 @@ func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
 	for _, w := range p.warnings {
 		u.log.Warn("plugin configuration", "warning", w)
 	}
-	u.firstModels(ctx, i)
+	p.models = u.firstModels(ctx, i)
 	return i, p, nil
 }
 
@@ -195,18 +195,18 @@ func (u *unit) launch(ctx context.Context) (*instance, error) {
 
 // firstModels waits for the list when there is none: a request that names a model
 // must find it as soon as the backend is ready. Later lists come with the polls.
-func (u *unit) firstModels(ctx context.Context, i *instance) {
+func (u *unit) firstModels(ctx context.Context, i *instance) []*backendv1.Model {
 	if u.snapshot().Models != nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, u.config.Timings.Models)
 	defer cancel()
 	models, err := listModels(ctx, i)
 	if err != nil {
 		u.log.Warn("the models are not known yet", "error", err)
-		return
+		return nil
 	}
-	u.set(func(s *Status) { s.Models = models })
+	return models
 }
 
 // enter puts a prepared process into service.
@@ -221,6 +221,9 @@ func (u *unit) enter(ctx context.Context, i *instance, p *prepared) {
 			s.Restarts++
 		}
 		s.Describe, s.Health, s.Warnings, s.Version = p.describe, p.health, p.warnings, p.describe.GetVersion()
+		if p.models != nil {
+			s.Models = p.models
+		}
 		s.PID, s.Generation, s.UpdateError = i.process.PID(), i.generation, ""
 		s.Path, s.Source, s.SHA256, s.Trust = i.entry.Path, string(i.entry.Source), i.entry.SHA256, i.entry.Trust
 		s.State = stateFor(p.health)
@@ -298,11 +301,16 @@ func (u *unit) watch(i *instance) (*instance, error) {
 	}
 }
 
+// blameTime is how long after the host has stopped a process of a plugin the end of
+// the plugin comes of it.
+const blameTime = 5 * time.Second
+
 var errLost = errors.New("the plugin closed its connection")
 
 // lose takes a process that failed out of service, ends it and says why. A lost
 // connection mostly means that the process is ending by itself.
 func (u *unit) lose(ctx context.Context, i *instance, reason error) error {
+	noticed := time.Now()
 	i.close()
 	u.mu.Lock()
 	u.current = nil
@@ -314,7 +322,7 @@ func (u *unit) lose(ctx context.Context, i *instance, reason error) error {
 	i.kill(ctx)
 	u.retired.Go(func() { i.linger(u.ends.mercy) })
 	e := crashed(i)
-	if why, _ := i.blamed(); why != "" {
+	if why, at := i.blamed(); why != "" && noticed.Sub(at) < blameTime {
 		reason = errors.New("stopped because " + why)
 	}
 	if reason != nil {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -385,11 +386,23 @@ func TestCrashWithBrokenReplacement(t *testing.T) {
 }
 
 // TestCrashInReplacement shows that a process that dies while its successor is being
-// started is missed at once, and that who asked for the restart gets an answer.
+// started is missed at once, and that who asked for the restart gets an answer, also
+// when that was one crash too many.
 func TestCrashInReplacement(t *testing.T) {
+	for _, crashes := range []int{0, 4} {
+		t.Run(fmt.Sprintf("after %d crashes", crashes), func(t *testing.T) { crashInReplacement(t, crashes) })
+	}
+}
+
+func crashInReplacement(t *testing.T, crashes int) {
 	starts := filepath.Join(t.TempDir(), "starts")
 	p := runDir(t, func(c *supervisor.Config) { c.Timings.Handshake = time.Minute }, one)
 	before := status(t, p.s)
+	for range crashes {
+		kill(t, before.PID)
+		p.replaced(before)
+		before = status(t, p.s)
+	}
 	p.install("fake", hosttest.Script{Start: hosttest.Hang, Starts: starts, FaultyStarts: 1})
 	result := make(chan error, 1)
 	go func() { result <- p.s.Restart(t.Context(), "fake") }()

@@ -101,7 +101,9 @@ func (u *unit) judge(ctx context.Context, now time.Time, usage map[*runner.Proce
 	w := u.walls
 	instances, limits := w.watched()
 	var sum runner.Usage
+	busy := false
 	for _, i := range instances {
+		busy = busy || i.inUse() > 0
 		of := usage[i.process]
 		sum.Memory += of.Memory
 		sum.Processes += of.Processes
@@ -109,7 +111,7 @@ func (u *unit) judge(ctx context.Context, now time.Time, usage map[*runner.Proce
 	}
 	s := u.snapshot()
 	// Before a plugin has said what it can it is given the time of one that can.
-	stands := standing{relieves: s.Describe == nil || s.Describe.GetCapabilities().GetRelief() != nil, busy: s.Leases > 0}
+	stands := standing{relieves: s.Describe == nil || s.Describe.GetCapabilities().GetRelief() != nil, busy: busy}
 	stands.told = !stands.relieves || w.told(instances)
 	before := w.pressure.reason
 	w.pressure.limits = limits
@@ -214,7 +216,7 @@ func (w *walls) told(instances []*instance) bool {
 		if !i.asked.prepared.Load() {
 			continue
 		}
-		if asked++; i.asked.level != w.pressure.level || i.asked.underway.Load() {
+		if asked++; i.asked.level != w.pressure.level || i.asked.underway.Load() || i.asked.failed.Load() {
 			return false
 		}
 	}
@@ -227,15 +229,18 @@ func (w *walls) told(instances []*instance) bool {
 func (w *walls) relieve(ctx context.Context, instances []*instance) {
 	level := w.pressure.level
 	for _, i := range instances {
-		if !i.asked.prepared.Load() || i.asked.level == level || !i.asked.underway.CompareAndSwap(false, true) {
+		knows := i.asked.level == level && !i.asked.failed.Load()
+		if !i.asked.prepared.Load() || knows || !i.asked.underway.CompareAndSwap(false, true) {
 			continue
 		}
 		i.asked.level = level
+		i.asked.failed.Store(false)
 		w.calls.Go(func() {
 			defer i.asked.underway.Store(false)
 			call, cancel := context.WithTimeout(ctx, relieveTime)
 			defer cancel()
 			if _, err := i.backend.Relieve(call, &backendv1.RelieveRequest{Level: level}); err != nil && ctx.Err() == nil {
+				i.asked.failed.Store(true)
 				w.log.Warn("the plugin does not give up what it keeps for later", "level", level.String(), "error", err)
 			}
 		})
@@ -247,4 +252,5 @@ type asked struct {
 	prepared atomic.Bool           // it is configured, and can give things up
 	level    backendv1.ReliefLevel // the watcher's own
 	underway atomic.Bool           // it is being told
+	failed   atomic.Bool           // it did not answer, and is told again
 }

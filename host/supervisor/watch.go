@@ -26,6 +26,9 @@ func (s *Supervisor) watchWalls(ctx context.Context) {
 		usage, err := measure(meter, units)
 		if errors.Is(err, runner.ErrNotMeasured) {
 			s.config.Logger.Info("limits on memory and processes are not watched", "reason", err)
+			for _, u := range units {
+				u.walls.note(runner.Usage{}, "") // nobody waits for what nobody will see
+			}
 			return
 		}
 		if err != nil {
