@@ -49,7 +49,8 @@ func TestAnswerReachesTheClient(t *testing.T) {
 		up := shared.upstream(backend)
 		n := nonce()
 		system := "You are terse.\nSay " + n + "sys."
-		history := prompt("hello " + n + " [[tokens=20 gap=20ms think=2]]")
+		const paced = " [[tokens=20 gap=20ms think=2]]"
+		history := prompt("hello " + n + paced)
 		if d.history {
 			history = append([]message{{"user", "first " + n + "a"}, {"assistant", "second " + n + "b"}}, history...)
 		}
@@ -60,14 +61,9 @@ func TestAnswerReachesTheClient(t *testing.T) {
 			t.Errorf("text = %q, want %q", r.text, s.Answer())
 		}
 		if stream {
-			if len(r.deltas) < 15 {
-				t.Errorf("%d deltas for 20 tokens", len(r.deltas))
-			}
-			if len(r.deltas) > 0 {
-				if spread := r.deltas[len(r.deltas)-1].Sub(r.deltas[0]); spread < 300*time.Millisecond {
-					t.Errorf("the deltas came within %v", spread)
-				}
-			}
+			checkPace(t, r, func() *reply {
+				return get(t, d, ask{model: backend, system: system, history: prompt("again " + nonce() + paced), stream: true, think: true})
+			})
 		}
 		if d.name != "rest" || stream {
 			if !strings.Contains(r.think, "thought0") {
@@ -100,6 +96,27 @@ func TestAnswerReachesTheClient(t *testing.T) {
 			}
 		}
 	})
+}
+
+// checkPace holds a stream to the pace of 20 tokens that come 20 ms apart. A busy
+// machine may hold one stream up; whatever gathers tokens does so each time.
+func checkPace(t *testing.T, r *reply, again func() *reply) {
+	t.Helper()
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
+		var spread time.Duration
+		if n := len(r.deltas); n > 0 {
+			spread = r.deltas[n-1].Sub(r.deltas[0])
+		}
+		if len(r.deltas) >= 15 && spread >= 300*time.Millisecond {
+			return
+		}
+		if attempt == attempts {
+			t.Errorf("%d deltas for 20 tokens, within %v", len(r.deltas), spread)
+			return
+		}
+		r = again()
+	}
 }
 
 // allowedAddition knows the few lines that a CLI cannot be kept from sending.
