@@ -51,28 +51,42 @@ const rest = 2 * time.Second
 // followUps are the later turns of each conversation that are measured.
 const followUps = 5
 
-// firstToken measures the time from the request to the first piece of the answer.
-func firstToken(bin string, rounds int) error {
+// world is where the CLIs run: fake model APIs, and a home that points at them.
+type world struct {
+	modules string // the folder of the pinned CLIs
+	home    string
+	env     map[string]string
+	closers []func() error
+}
+
+func newWorld() (w *world, err error) {
+	w = &world{}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
 	clis, err := harness.CLIs()
 	if err != nil {
-		return err
+		return w, err
 	}
+	w.modules = filepath.Dir(clis)
 	a, err := anthropic.NewServer()
 	if err != nil {
-		return err
+		return w, err
 	}
-	defer a.Close()
+	w.closers = append(w.closers, a.Close)
 	o, err := openai.NewServer()
 	if err != nil {
-		return err
+		return w, err
 	}
-	defer o.Close()
+	w.closers = append(w.closers, o.Close)
 	g, err := gemini.NewServer()
 	if err != nil {
-		return err
+		return w, err
 	}
-	defer g.Close()
-	env := map[string]string{
+	w.closers = append(w.closers, g.Close)
+	w.env = map[string]string{
 		"PATH":               clis + string(os.PathListSeparator) + os.Getenv("PATH"),
 		"ANTHROPIC_BASE_URL": a.URL, "ANTHROPIC_API_KEY": "sk-ant-fake",
 		"OPENAI_BASE_URL": o.URL, "OPENAI_API_KEY": "sk-fake", "CODEX_API_KEY": "sk-fake",
@@ -80,30 +94,39 @@ func firstToken(bin string, rounds int) error {
 		"DISABLE_TELEMETRY": "1", "DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
 		"GEMINI_CLI_TRUST_WORKSPACE": "true",
 	}
-	home, err := coldHome(o.URL)
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(home)
+	w.home, err = coldHome(o.URL)
+	w.closers = append(w.closers, func() error { return os.RemoveAll(w.home) })
+	return w, err
+}
 
+func (w *world) close() {
+	for _, c := range w.closers {
+		_ = c() // the measurements are over
+	}
+}
+
+// firstToken measures the time from the request to the first piece of the answer.
+func firstToken(bin string, w *world, rounds int) error {
 	fmt.Printf("\nFirst token, medians of %d (same conversation: %d), milliseconds\n\n", rounds, rounds*followUps)
 	fmt.Println("| backend | cold CLI | clinvk, new conversation | ratio | clinvk, same conversation | ratio |")
 	fmt.Println("|---|---|---|---|---|---|")
 	for _, c := range colds {
-		c.command = filepath.Join(filepath.Dir(clis), c.command)
-		if err := c.row(bin, home, env, rounds); err != nil {
+		if err := c.row(bin, w, rounds); err != nil {
 			return fmt.Errorf("%s: %w", c.title, err)
 		}
 	}
 	return nil
 }
 
+// path of a CLI.
+func (w *world) path(c cold) string { return filepath.Join(w.modules, c.command) }
+
 // row measures one CLI, cold and behind a server that has no other backend, in
 // turn, and prints its line.
-func (c cold) row(bin, home string, env map[string]string, rounds int) error {
+func (c cold) row(bin string, w *world, rounds int) error {
 	server, err := harness.Start(harness.Options{
-		Bin: bin, Env: env,
-		Config: fmt.Sprintf("plugins: {allow: [%[1]s]}\nbackends: {%[1]s: {command: %[2]q}}\n", c.backend, c.command),
+		Bin: bin, Env: w.env,
+		Config: fmt.Sprintf("plugins: {allow: [%[1]s]}\nbackends: {%[1]s: {command: %[2]q}}\n", c.backend, w.path(c)),
 	})
 	if err != nil {
 		return err
@@ -112,7 +135,7 @@ func (c cold) row(bin, home string, env map[string]string, rounds int) error {
 	var coldTimes, newTimes, sameTimes []time.Duration
 	for i := range rounds + 1 {
 		time.Sleep(rest)
-		ct, err := c.run(home, env)
+		ct, err := c.run(w)
 		if err != nil {
 			return fmt.Errorf("cold: %w", err)
 		}
@@ -174,10 +197,10 @@ func coldHome(openaiURL string) (string, error) {
 }
 
 // run starts the CLI for one prompt and waits for the first text.
-func (c cold) run(home string, env map[string]string) (time.Duration, error) {
-	cmd := exec.Command(c.command, c.args...)
-	cmd.Env = harness.Environment(home, env)
-	cmd.Dir = home
+func (c cold) run(w *world) (time.Duration, error) {
+	cmd := exec.Command(w.path(c), c.args...)
+	cmd.Env = harness.Environment(w.home, w.env)
+	cmd.Dir = w.home
 	if c.backend != "gemini" {
 		cmd.Stdin = strings.NewReader("hi")
 	}

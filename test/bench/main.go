@@ -19,7 +19,7 @@ import (
 
 func main() {
 	rounds := flag.Int("rounds", 7, "measured rounds of each first-token figure")
-	only := flag.String("only", "", "measure only this: firsttoken or echo")
+	only := flag.String("only", "", "measure only this: firsttoken, driven or echo")
 	flag.Parse()
 	if err := run(*rounds, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -37,8 +37,18 @@ func run(rounds int, only string) error {
 		return err
 	}
 	fmt.Printf("%s/%s, %d CPUs, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	w, err := newWorld()
+	if err != nil {
+		return err
+	}
+	defer w.close()
 	if only == "" || only == "firsttoken" {
-		if err := firstToken(bin, rounds); err != nil {
+		if err := firstToken(bin, w, rounds); err != nil {
+			return err
+		}
+	}
+	if only == "" || only == "driven" {
+		if err := drivenRows(w); err != nil {
 			return err
 		}
 	}
