@@ -67,7 +67,7 @@ func TestKilledPlugin(t *testing.T) {
 		wg.Go(func() { others = w.load(t.Context(), healthy, 4, requests/2) })
 		wg.Wait()
 	}()
-	var kills []time.Time
+	var kills, landed []time.Time // before and after each signal
 	var serving []time.Duration // again, after each
 	for under := true; under; {
 		pause := time.NewTimer(time.Duration(rand.IntN(60)) * time.Millisecond)
@@ -77,9 +77,10 @@ func TestKilledPlugin(t *testing.T) {
 			under = false
 			continue
 		}
+		pid := w.backend(t, faulty).PID
 		at := time.Now()
-		killExactly(t, w.backend(t, faulty).PID)
-		kills = append(kills, at)
+		killExactly(t, pid)
+		kills, landed = append(kills, at), append(landed, time.Now())
 		w.recovers(t, faulty)
 		serving = append(serving, time.Since(at))
 	}
@@ -99,8 +100,8 @@ func TestKilledPlugin(t *testing.T) {
 			t.Errorf("a turn of the killed plugin: %v", r.outcome)
 		default:
 			i, _ := slices.BinarySearchFunc(kills, r.ended, time.Time.Compare)
-			if i == 0 || kills[i-1].Before(r.began) {
-				t.Errorf("a turn that no kill hit: %v, began %v, kills %v", r.outcome, r.began, kills)
+			if i == 0 || landed[i-1].Before(r.began) {
+				t.Errorf("a turn that no kill hit: %v, began %v after the last one", r.outcome, r.began.Sub(landed[max(i-1, 0)]))
 				continue
 			}
 			failing = append(failing, r.ended.Sub(kills[i-1]))
