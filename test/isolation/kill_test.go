@@ -68,7 +68,7 @@ func TestKilledPlugin(t *testing.T) {
 		wg.Wait()
 	}()
 	var kills, landed []time.Time // before and after each signal
-	var serving []time.Duration // again, after each
+	var serving []time.Duration   // again, after each
 	for under := true; under; {
 		pause := time.NewTimer(time.Duration(rand.IntN(60)) * time.Millisecond)
 		select {
