@@ -64,18 +64,9 @@ func rescan(t *testing.T, h *Host) {
 }
 
 // eventually waits for something that other processes do.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never came true: %s", what)
-		}
-	}
+	hosttest.Eventually(t, 20*time.Second, what, ok)
 }
 
 // TestRescan shows that what holds for plugins at the start holds for those that

@@ -136,14 +136,5 @@ func status(t testing.TB, s *supervisor.Supervisor) supervisor.Status {
 // eventually waits for something that other processes do.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never came true: %s", what)
-		}
-	}
+	hosttest.Eventually(t, 10*time.Second, what, ok)
 }

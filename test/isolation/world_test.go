@@ -144,14 +144,5 @@ func (w *world) backend(t testing.TB, name string) backend {
 // eventually waits for something that other processes do.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never came true: %s", what)
-		}
-	}
+	hosttest.Eventually(t, 20*time.Second, what, ok)
 }
