@@ -216,7 +216,7 @@ func (w *walls) told(instances []*instance) bool {
 		if !i.asked.prepared.Load() {
 			continue
 		}
-		if asked++; i.asked.level != w.pressure.level || i.asked.underway.Load() || i.asked.failed.Load() {
+		if asked++; !i.asked.knows(w.pressure.level) || i.asked.underway.Load() {
 			return false
 		}
 	}
@@ -229,8 +229,7 @@ func (w *walls) told(instances []*instance) bool {
 func (w *walls) relieve(ctx context.Context, instances []*instance) {
 	level := w.pressure.level
 	for _, i := range instances {
-		knows := i.asked.level == level && !i.asked.failed.Load()
-		if !i.asked.prepared.Load() || knows || !i.asked.underway.CompareAndSwap(false, true) {
+		if !i.asked.prepared.Load() || i.asked.knows(level) || !i.asked.underway.CompareAndSwap(false, true) {
 			continue
 		}
 		i.asked.level = level
@@ -254,3 +253,6 @@ type asked struct {
 	underway atomic.Bool           // it is being told
 	failed   atomic.Bool           // it did not answer, and is told again
 }
+
+// knows says that the process was told this level and did not fail to answer.
+func (a *asked) knows(level backendv1.ReliefLevel) bool { return a.level == level && !a.failed.Load() }
