@@ -57,6 +57,9 @@ const (
 	// CodeUnsupported is something that this backend cannot do: 400, because 5xx
 	// is tried again by clients.
 	CodeUnsupported
+	// CodeInvalidOutput says that the answer does not match the schema that was asked
+	// for, also after it was asked for again: 502.
+	CodeInvalidOutput
 	// CodeCanceled says that the client went away or cancelled: 499.
 	CodeCanceled
 )

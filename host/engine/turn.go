@@ -18,11 +18,13 @@ type Turn struct {
 	// different owners are never joined.
 	Owner string
 
-	Mode         Mode
-	System       string
-	Messages     []Message
-	Tools        []Tool
-	ToolChoice   ToolChoice
+	Mode       Mode
+	System     string
+	Messages   []Message
+	Tools      []Tool
+	ToolChoice ToolChoice
+	// SingleCall says that the answer may have at most one call of the client's tools.
+	SingleCall   bool
 	OutputSchema json.RawMessage
 	WorkingDir   string
 	Approval     ApprovalMode

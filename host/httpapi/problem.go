@@ -136,6 +136,8 @@ func problemStatus(e *engine.Error) (status int, code string) {
 		return http.StatusBadGateway, "upstream_unreachable"
 	case engine.CodeUpstreamFailure:
 		return UpstreamStatus(e), "upstream_failure"
+	case engine.CodeInvalidOutput:
+		return http.StatusBadGateway, "invalid_output"
 	case engine.CodeUnsupported:
 		return http.StatusBadRequest, "unsupported"
 	case engine.CodeCanceled:

@@ -97,7 +97,7 @@ func envelopeOf(err *engine.Error) envelope {
 		e.status, e.final = http.StatusGatewayTimeout, lasting
 	case engine.CodeUnavailable:
 		e.status, e.final = http.StatusServiceUnavailable, lasting
-	case engine.CodeCLIFailure, engine.CodeUpstreamUnreachable:
+	case engine.CodeCLIFailure, engine.CodeUpstreamUnreachable, engine.CodeInvalidOutput:
 		e.status, e.final = http.StatusBadGateway, lasting
 	case engine.CodeUpstreamFailure:
 		e.status, e.final = httpapi.UpstreamStatus(err), lasting

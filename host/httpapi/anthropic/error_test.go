@@ -23,7 +23,7 @@ func TestEveryCode(t *testing.T) {
 		engine.CodeTooLarge: {413, typeTooLarge}, engine.CodeRateLimited: {429, typeRateLimit}, engine.CodeQuotaExhausted: {429, typeRateLimit},
 		engine.CodeQueueFull: {429, typeRateLimit}, engine.CodeQueueTimeout: {503, typeOverloaded}, engine.CodeOverloaded: {529, typeOverloaded},
 		engine.CodeTimeout: {504, typeTimeout}, engine.CodeContentPolicy: {400, typeInvalid}, engine.CodeUnavailable: {503, typeOverloaded},
-		engine.CodeCLIFailure: {502, typeAPI}, engine.CodeUpstreamUnreachable: {502, typeAPI}, engine.CodeUpstreamFailure: {502, typeAPI},
+		engine.CodeCLIFailure: {502, typeAPI}, engine.CodeUpstreamUnreachable: {502, typeAPI}, engine.CodeUpstreamFailure: {502, typeAPI}, engine.CodeInvalidOutput: {502, typeAPI},
 		engine.CodeUnsupported: {400, typeInvalid}, engine.CodeCanceled: {499, typeInvalid},
 		engine.CodeConflict: {409, typeInvalid},
 	}

@@ -18,7 +18,7 @@ func TestEveryCode(t *testing.T) {
 		engine.CodeModelNotFound: 404, engine.CodeNotFound: 404, engine.CodeTooLarge: 413, engine.CodeRateLimited: 429,
 		engine.CodeQuotaExhausted: 429, engine.CodeQueueFull: 429, engine.CodeQueueTimeout: 503, engine.CodeOverloaded: 503,
 		engine.CodeTimeout: 504, engine.CodeContentPolicy: 400, engine.CodeUnavailable: 503, engine.CodeCLIFailure: 502,
-		engine.CodeUpstreamUnreachable: 502, engine.CodeUpstreamFailure: 502, engine.CodeUnsupported: 400, engine.CodeCanceled: 499,
+		engine.CodeUpstreamUnreachable: 502, engine.CodeUpstreamFailure: 502, engine.CodeInvalidOutput: 502, engine.CodeUnsupported: 400, engine.CodeCanceled: 499,
 		engine.CodeConflict: 409,
 	}
 	for code := engine.CodeInternal; code <= engine.CodeCanceled; code++ {
