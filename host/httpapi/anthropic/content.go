@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
@@ -101,8 +102,8 @@ func source(v wire.Value) (string, wire.Object, error) {
 	return kind, o, err
 }
 
-func noFetch(o wire.Object) error {
-	return o.Get("type").Errorf("must be base64: files and URLs are not fetched")
+func noFile(o wire.Object) error {
+	return o.Get("type").Errorf("must be base64 or url: there are no stored files")
 }
 
 func imageBlock(v wire.Value) (engine.Part, error) {
@@ -110,25 +111,30 @@ func imageBlock(v wire.Value) (engine.Part, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case kind == "url" || kind == "file":
-		return nil, noFetch(o)
+	case kind == "url":
+		return media.Image(o.Get("url"))
+	case kind == "file":
+		return nil, noFile(o)
 	case kind != "base64":
-		return nil, o.Get("type").Unknown("base64")
+		return nil, o.Get("type").Unknown("base64", "url")
 	}
 	return blob(o, "image/")
 }
 
 // blob reads media_type and data of a base64 source.
 func blob(o wire.Object, prefix string) (engine.Blob, error) {
-	media, err := o.Get("media_type").NonEmpty()
+	mediaType, err := o.Get("media_type").NonEmpty()
 	if err != nil {
 		return engine.Blob{}, err
 	}
-	if !strings.HasPrefix(media, prefix) {
+	if !strings.HasPrefix(mediaType, prefix) {
 		return engine.Blob{}, o.Get("media_type").Errorf("must begin with %s", prefix)
 	}
 	data, err := o.Get("data").Base64()
-	return engine.Blob{MediaType: media, Data: data}, err
+	if err != nil {
+		return engine.Blob{}, err
+	}
+	return media.Inline(o.Get("media_type"), mediaType, data)
 }
 
 func (c *conversation) document(block wire.Object) ([]engine.Part, error) {
@@ -150,10 +156,14 @@ func (c *conversation) document(block wire.Object) ([]engine.Part, error) {
 		return []engine.Part{engine.Text(s)}, err
 	case "content":
 		return c.content(o.Get("content"), blocks{"text", "image"})
-	case "url", "file":
-		return nil, noFetch(o)
+	case "url":
+		b, err := media.Document(o.Get("url"))
+		b.Name = title
+		return []engine.Part{b}, err
+	case "file":
+		return nil, noFile(o)
 	}
-	return nil, o.Get("type").Unknown("base64", "text", "content")
+	return nil, o.Get("type").Unknown("base64", "text", "content", "url")
 }
 
 func (c *conversation) toolUse(o wire.Object) (engine.Part, error) {

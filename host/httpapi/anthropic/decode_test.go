@@ -83,17 +83,25 @@ func TestDecodeMessages(t *testing.T) {
 		},
 		"blocks": {
 			`"messages":[{"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}},
-			  {"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}},
-			  {"type":"document","title":"t","source":{"type":"base64","media_type":"application/pdf","data":"aGk="}},
+			  {"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}},
+			  {"type":"document","title":"t","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}},
 			  {"type":"document","source":{"type":"text","media_type":"text/plain","data":"plain"}},
 			  {"type":"document","source":{"type":"content","content":[{"type":"text","text":"c1"},{"type":"text","text":"c2"}]}}]},
 			  {"role":"user","content":"again"}]`,
 			engine.Turn{Messages: []engine.Message{
-				user(engine.Text("a"), engine.Blob{MediaType: "image/png", Data: []byte("hi")},
-					engine.Blob{MediaType: "application/pdf", Data: []byte("hi"), Name: "t"},
+				user(engine.Text("a"), engine.Blob{MediaType: "image/png", Data: []byte("\x89PNG\r\n\x1a\n")},
+					engine.Blob{MediaType: "application/pdf", Data: []byte("%PDF-"), Name: "t"},
 					engine.Text("plain"), engine.Text("c1"), engine.Text("c2")),
 				user(engine.Text("again")),
 			}},
+		},
+		"links": {
+			`"messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}},
+			  {"type":"document","title":"t","source":{"type":"url","url":"https://example.com/a.pdf"}}]}]`,
+			engine.Turn{Messages: []engine.Message{user(
+				engine.Blob{MediaType: "image/", URL: "https://example.com/a.png", Field: "messages[0].content[0].source.url"},
+				engine.Blob{MediaType: "application/pdf", Name: "t", URL: "https://example.com/a.pdf", Field: "messages[0].content[1].source.url"},
+			)}},
 		},
 		"history with calls": {
 			`"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[
@@ -101,7 +109,7 @@ func TestDecodeMessages(t *testing.T) {
 			  {"type":"text","text":"calling"},{"type":"tool_use","id":"t1","name":"a","input":{ "q" : [1, 2] },"caller":{"type":"direct"}},
 			  {"type":"tool_use","id":"t2","name":"b","input":{}}]},
 			  {"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","content":"r1"},{"type":"tool_result","tool_use_id":"t2","is_error":true},
-			  {"type":"tool_result","tool_use_id":"t9","content":[{"type":"text","text":"r"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}}]},
+			  {"type":"tool_result","tool_use_id":"t9","content":[{"type":"text","text":"r"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}}]},
 			  {"type":"text","text":"go"}]},{"role":"assistant","content":[]}]`,
 			engine.Turn{Messages: []engine.Message{
 				user(engine.Text("hi")),
@@ -109,7 +117,7 @@ func TestDecodeMessages(t *testing.T) {
 					engine.Text("calling"), engine.ToolCall{ID: "t1", Name: "a", Arguments: `{"q":[1,2]}`}, engine.ToolCall{ID: "t2", Name: "b", Arguments: `{}`}),
 				user(engine.ToolResult{CallID: "t1", Name: "a", Parts: []engine.Part{engine.Text("r1")}},
 					engine.ToolResult{CallID: "t2", Name: "b", IsError: true},
-					engine.ToolResult{CallID: "t9", Parts: []engine.Part{engine.Text("r"), engine.Blob{MediaType: "image/png", Data: []byte("hi")}}},
+					engine.ToolResult{CallID: "t9", Parts: []engine.Part{engine.Text("r"), engine.Blob{MediaType: "image/png", Data: []byte("\x89PNG\r\n\x1a\n")}}},
 					engine.Text("go")),
 			}},
 		},
@@ -160,12 +168,14 @@ func TestRefuseMessages(t *testing.T) {
 		"call of the user":      {block(`{"type":"tool_use","id":"t","name":"a","input":{}}`), "messages[0].content[0].type"},
 		"result of the model":   {answer(`{"type":"tool_result","tool_use_id":"t"}`), "messages[0].content[0].type"},
 		"text no string":        {block(`{"type":"text","text":1}`), "messages[0].content[0].text"},
-		"image url":             {block(`{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}`), "messages[0].content[0].source.type"},
+		"image without url":     {block(`{"type":"image","source":{"type":"url"}}`), "messages[0].content[0].source.url"},
+		"image by id":           {block(`{"type":"image","source":{"type":"file","file_id":"f"}}`), "messages[0].content[0].source.type"},
+		"image of another type": {block(`{"type":"image","source":{"type":"base64","media_type":"image/gif","data":"iVBORw0KGgo="}}`), "messages[0].content[0].source.media_type"},
 		"image without source":  {block(`{"type":"image"}`), "messages[0].content[0].source"},
 		"image type":            {block(`{"type":"image","source":{"type":"base64","media_type":"text/html","data":"aGk="}}`), "messages[0].content[0].source.media_type"},
 		"image no base64":       {block(`{"type":"image","source":{"type":"base64","media_type":"image/png","data":"*"}}`), "messages[0].content[0].source.data"},
-		"document url":          {block(`{"type":"document","source":{"type":"url","url":"https://example.com/a.pdf"}}`), "messages[0].content[0].source.type"},
-		"document no pdf":       {block(`{"type":"document","source":{"type":"base64","media_type":"image/png","data":"aGk="}}`), "messages[0].content[0].source.media_type"},
+		"document url":          {block(`{"type":"document","source":{"type":"url","url":"a.pdf"}}`), "messages[0].content[0].source.url"},
+		"document no pdf":       {block(`{"type":"document","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}}`), "messages[0].content[0].source.media_type"},
 		"document type":         {block(`{"type":"document","source":{"type":"x"}}`), "messages[0].content[0].source.type"},
 		"call without id":       {answer(`{"type":"tool_use","name":"a","input":{}}`), "messages[0].content[0].id"},
 		"call without name":     {answer(`{"type":"tool_use","id":"t","input":{}}`), "messages[0].content[0].name"},
@@ -245,7 +255,7 @@ func TestSignature(t *testing.T) {
 
 func FuzzDecodeMessages(f *testing.F) {
 	f.Add([]byte(`{"model":"m","max_tokens":1,"system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"},
-		{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}},{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"r"}]}]}],
+		{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}},{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"r"}]}]}],
 		"tools":[{"name":"a","input_schema":{}}],"tool_choice":{"type":"tool","name":"a"},"thinking":{"type":"enabled","budget_tokens":1}}`))
 	f.Add([]byte(`{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"a","input":{}},
 		{"type":"thinking","thinking":"x","signature":"base64:eA=="},{"type":"redacted_thinking","data":"x"}]},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
@@ -25,6 +26,8 @@ type Config struct {
 	// StrictParams makes parameters that would be ignored an error
 	// (server.strict_params).
 	StrictParams bool
+	// Media fetches linked images and documents; nil: none is fetched.
+	Media *media.Fetcher
 }
 
 // Dialect is Anthropic's. It implements httpapi.Dialect; its methods may be called
@@ -104,6 +107,9 @@ func (d *Dialect) message(w http.ResponseWriter, r *http.Request, _ httprouter.P
 	}
 	q.turn.Owner = httpapi.Owner(r)
 	if err := httpapi.ModeOf(r, &q.turn); err != nil {
+		return err
+	}
+	if err := d.config.Media.Complete(r.Context(), &q.turn); err != nil {
 		return err
 	}
 	x, err := d.config.Engine.Execute(r.Context(), &q.turn)
