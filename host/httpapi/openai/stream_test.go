@@ -254,6 +254,16 @@ var sample = []engine.Event{
 	}},
 }
 
+// short is a turn of text alone.
+var short = []engine.Event{
+	&engine.Started{Model: "real"},
+	&engine.TextDelta{Text: "Hel"},
+	&engine.TextDelta{Text: "lo"},
+	&engine.Completed{Reason: engine.FinishStop, Usage: engine.Usage{InputTokens: ptr(int64(3)), OutputTokens: ptr(int64(2))}},
+}
+
+var textHeader = header{id: "cmpl-1", model: "m", created: 1700000000}
+
 func TestGolden(t *testing.T) {
 	failed := append([]engine.Event(nil), sample[:4]...)
 	for name, got := range map[string][]byte{
@@ -262,6 +272,11 @@ func TestGolden(t *testing.T) {
 		"stream.txt":        encodeStream(one(false), sample, nil),
 		"stream-usage.txt":  encodeStream(one(true), sample, nil),
 		"stream-failed.txt": encodeStream(one(false), failed, &engine.Error{Code: engine.CodeCLIFailure, Message: "it broke"}),
+		"choices.json":      encodeAnswer(testHeader, false, []*engine.Answer{collect(t, short), collect(t, short)}),
+		"functions.json":    encodeAnswer(testHeader, true, []*engine.Answer{collect(t, sample)}),
+		"functions.txt":     encodeStream(&request{n: 1, functions: true}, sample, nil),
+		"text.json":         encodeCompletion(textHeader, &request{n: 1, echo: true, prompts: []string{"Say: "}}, []*engine.Answer{collect(t, short)}),
+		"text.txt":          dialecttest.Encode(first{newTextStream(textHeader, &request{n: 1, echo: true, includeUsage: true, prompts: []string{"Say: "}})}, short, nil),
 		"heartbeat.txt":     newStream(testHeader, one(false)).Heartbeat(nil),
 	} {
 		t.Run(name, func(t *testing.T) {
