@@ -60,7 +60,7 @@ func TestEveryField(t *testing.T) {
 	}{
 		"request": {
 			[]any{sdk.MessageNewParams{}, sdk.BetaMessageNewParams{}, sdk.MessageCountTokensParams{}, sdk.BetaMessageCountTokensParams{}},
-			requestFields, []string{"stream", "billing_policy"},
+			requestFields, []string{"stream", "billing_policy", "thread"},
 		},
 		"output_config": {[]any{sdk.OutputConfigParam{}, sdk.BetaOutputConfigParam{}}, outputFields, nil},
 		"tool":          {[]any{sdk.ToolParam{}, sdk.BetaToolParam{}}, toolFields, nil},
