@@ -66,6 +66,8 @@ func (*backend) Models(context.Context) ([]plugins.Model, error) {
 }
 
 // CountTokens counts as Execute does.
+//
+//nolint:unparam // the interface has an estimate
 func (*backend) CountTokens(_ context.Context, turn *plugins.Turn) (int64, bool, error) {
 	if _, err := find(turn.Model); err != nil {
 		return 0, false, err
