@@ -12,10 +12,10 @@ import (
 type blocks []string
 
 var (
-	onlyText    = blocks{"text"}
-	inResult    = blocks{"text", "image", "document"}
-	ofUser      = blocks{"text", "image", "document", "tool_result"}
-	ofAssistant = blocks{"text", "thinking", "redacted_thinking", "tool_use"}
+	ofSystem    = blocks{"text"}
+	inResult    = blocks{"text", "image", "document", "search_result", "tool_reference"}
+	ofUser      = blocks{"text", "image", "document", "search_result", "tool_result"}
+	ofAssistant = blocks{"text", "thinking", "redacted_thinking", "tool_use", "compaction"}
 )
 
 func (b blocks) has(kind string) bool {
@@ -50,7 +50,10 @@ func (c *conversation) content(v wire.Value, allowed blocks) ([]engine.Part, err
 			return nil, err
 		}
 		if !allowed.has(kind) {
-			return nil, o.Get("type").Unknown(allowed...)
+			if err := c.other(kind, o.Get("type"), allowed); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		block, err := c.block(kind, o)
 		if err != nil {
@@ -75,7 +78,7 @@ func (c *conversation) block(kind string, o wire.Object) ([]engine.Part, error) 
 	case "image":
 		return one(imageBlock(o.Get("source")))
 	case "document":
-		return c.document(o)
+		return c.named(o)
 	case "tool_use":
 		return one(c.toolUse(o))
 	case "tool_result":
@@ -88,6 +91,14 @@ func (c *conversation) block(kind string, o wire.Object) ([]engine.Part, error) 
 	case "redacted_thinking":
 		data, err := o.Get("data").NonEmpty()
 		return one(engine.Reasoning{Signature: decodeSignature(data), Redacted: true}, err)
+	case "search_result":
+		return one(c.searchResult(o))
+	case "tool_reference":
+		name, err := o.Get("tool_name").NonEmpty()
+		return one(engine.Text("The tool "+name+" is there."), err)
+	case "compaction":
+		summary, err := o.Get("content").OptionalString()
+		return one(engine.Text(summary), err)
 	}
 	return nil, o.Get("type").Unknown(kind) // cannot be: allowed lists what is above
 }
