@@ -37,7 +37,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.AddCommand(newServe(s), newPlugin(s), newChaos(s), newChaosPlugin(), newVersion(s))
+	root.AddCommand(newServe(s), newConfig(s), newPlugin(s), newChaos(s), newChaosPlugin(), newVersion(s))
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(s.err, "clinvk:", err)
 		if _, ok := errors.AsType[*config.Error](err); ok {

@@ -65,7 +65,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	settings, err := config.Load(o.config, os.Getenv)
+	settings, err := config.Load(o.config, os.Environ())
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/near"
 )
 
 // Output formats of a prompt.
@@ -85,7 +86,7 @@ func decodePrompt(body []byte) (*prompt, error) {
 		}
 		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 			name = strings.Trim(name, `"`)
-			return nil, bad(name, "unknown field %q%s", name, engine.DidYouMean(name, fieldNames))
+			return nil, bad(name, "unknown field %q%s", name, near.DidYouMean(name, fieldNames))
 		}
 		return nil, bad("", "the body is not a prompt: %w", err)
 	}
