@@ -111,11 +111,13 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the OpenAPI document: %w", err)
 	}
-	server := h.config.Settings.Server
+	server, parallel := h.config.Settings.Server, h.config.Settings.Parallel
 	keys := httpapi.NewKeys(h.config.APIKeys)
 	return httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{
-			rest.New(h.engine, server.StrictParams),
+			rest.New(rest.Config{
+				Engine: h.engine, StrictParams: server.StrictParams, MaxParallel: parallel.MaxWorkers, FailFast: parallel.FailFast,
+			}),
 			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams}),
 			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams}),
 		},

@@ -21,6 +21,7 @@ const (
 	leastMemoryMB  = 64
 	leastProcesses = 4
 	maxPort        = 65535
+	maxWorkers     = 64
 )
 
 // reporter takes what is wrong with the value of a key.
@@ -29,6 +30,9 @@ type reporter func(key Key, format string, args ...any)
 // check reports values that make no sense.
 func (c *Config) check(bad reporter) {
 	c.Server.check(bad)
+	if n := c.Parallel.MaxWorkers; n < 0 || n > maxWorkers {
+		bad(Key{"parallel", "max_workers"}, "is %d; it must be between 0 (3) and %d", n, maxWorkers)
+	}
 	oneOf(bad, Key{"plugins", "trust"}, c.Plugins.Trust, trustNames)
 	c.Limits.check(Key{"limits"}, bad)
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {

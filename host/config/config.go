@@ -17,6 +17,8 @@ type Config struct {
 	Plugins Plugins `yaml:"plugins"`
 	// Server is the HTTP server.
 	Server Server `yaml:"server"`
+	// Parallel says how several prompts run side by side.
+	Parallel Parallel `yaml:"parallel"`
 
 	// Path of the file that was read; empty: none was.
 	Path string `yaml:"-"`
@@ -98,6 +100,14 @@ type Plugins struct {
 	// Trust is "permissions" (the default), or "lock": then only plugins that came
 	// with this clinvk or were approved run.
 	Trust string `yaml:"trust"`
+}
+
+// Parallel is parallel.
+type Parallel struct {
+	// MaxWorkers is how many tasks of a request run at a time when it does not say; 0: 3.
+	MaxWorkers int `yaml:"max_workers"`
+	// FailFast ends the other tasks when one fails and the request does not say.
+	FailFast bool `yaml:"fail_fast"`
 }
 
 // Server is server.

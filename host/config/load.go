@@ -28,7 +28,8 @@ const (
 // where they are enforced, because 0 is a value of theirs.
 func defaults() map[string]any {
 	return map[string]any{
-		"plugins": map[string]any{"trust": trustNames[0]},
+		"plugins":  map[string]any{"trust": trustNames[0]},
+		"parallel": map[string]any{"max_workers": int64(3), "fail_fast": false},
 		"server": map[string]any{
 			"host": DefaultHost, "port": int64(DefaultPort), "max_request_body_bytes": int64(32 << 20),
 			"request_timeout_secs": float64(3600), "read_timeout_secs": float64(10), "write_timeout_secs": float64(30),
