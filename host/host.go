@@ -48,6 +48,9 @@ type Config struct {
 	AllowIPs bool
 	// RuntimeDir is for sockets; empty: the user's own (see supervisor.Config).
 	RuntimeDir string
+	// Socket is the path of a Unix socket to listen on besides, for the command line of
+	// the same user, who needs no key there; empty: none. See SocketPath.
+	Socket string
 	// Timings of the plugins' lives; zero fields have their documented values. They
 	// are no settings: clinvk chaos shortens them to show much in little time.
 	Timings supervisor.Timings
@@ -163,8 +166,12 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 		IdleTimeout:       orDefault(seconds(s.IdleTimeoutSecs), 2*time.Minute),
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	go func() { served <- server.Serve(ln) }()
+	if socket := h.openSocket(); socket != nil {
+		server.ConnContext = markLocal
+		go func() { served <- server.Serve(socket) }()
+	}
 	watching, endWatch := context.WithCancel(ctx)
 	defer endWatch()
 	watcher := h.newWatcher()
