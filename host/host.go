@@ -168,7 +168,7 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	}
 	served := make(chan error, 2)
 	go func() { served <- server.Serve(ln) }()
-	if socket := h.openSocket(); socket != nil {
+	if socket := h.openSocket(ctx); socket != nil {
 		server.ConnContext = markLocal
 		go func() { served <- server.Serve(socket) }()
 	}

@@ -26,18 +26,20 @@ func SocketPath(home string) (string, error) {
 
 // openSocket listens on the configured socket; nil when there is none, or another
 // server has it: then that one goes on answering there.
-func (h *Host) openSocket() net.Listener {
+func (h *Host) openSocket(ctx context.Context) net.Listener {
 	path := h.config.Socket
 	if path == "" {
 		return nil
 	}
-	if c, err := net.Dial("unix", path); err == nil {
+	var d net.Dialer
+	if c, err := d.DialContext(ctx, "unix", path); err == nil {
 		_ = c.Close() // nothing was written
 		h.log.Info("another server answers the command line", "socket", path)
 		return nil
 	}
 	_ = os.Remove(path) // of a server that was killed; Listen tells what else is wrong
-	ln, err := net.Listen("unix", path)
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "unix", path)
 	if err != nil {
 		h.log.Warn("the command line cannot use this server", "error", err)
 		return nil

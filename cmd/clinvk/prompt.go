@@ -169,7 +169,7 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 	}
 	p := printer{out: terminalOf(s.out), err: terminalOf(s.err), verbose: o.verbose, raw: o.output == outputStream, quiet: sync.OnceFunc(stop)}
 	err = c.Stream(ctx, "/api/v1/prompt", q, p.event)
-	return errors.Join(p.end(), err)
+	return errors.Join(p.end(err), err)
 }
 
 // waiting is what the spinner says.
@@ -189,6 +189,7 @@ type printer struct {
 	verbose, raw bool
 	quiet        func() // ends the spinner
 	last         byte   // of what was written
+	failed       bool   // an error was written
 }
 
 func (p *printer) event(e client.Event) error {
@@ -196,6 +197,7 @@ func (p *printer) event(e client.Event) error {
 		p.quiet()
 		_, err := fmt.Fprintf(p.out, "%s\n", e.Line)
 		if e.Type == "error" {
+			p.failed = true
 			return errors.Join(err, failure(e))
 		}
 		return err
@@ -221,9 +223,13 @@ func (p *printer) event(e client.Event) error {
 	return nil
 }
 
-// end ends the last line of text, so that a terminal's prompt does not follow it.
-func (p *printer) end() error {
+// end ends the last line of text, so that a terminal's prompt does not follow it. A
+// turn that failed before there was any event is an event where events are wanted.
+func (p *printer) end(failure error) error {
 	p.quiet()
+	if e, ok := errors.AsType[*client.Error](failure); ok && p.raw && !p.failed {
+		return writeLine(p.out, map[string]any{"type": "error", "sequence": 1, "content": map[string]any{"code": e.Code, "message": e.Detail}})
+	}
 	if p.raw || p.last == 0 || p.last == '\n' {
 		return nil
 	}

@@ -28,7 +28,11 @@ func execute(ctx context.Context, args []string, s streams) int {
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.AddCommand(newServe(s), newConfig(s), newPlugin(s), newChaos(s), newChaosPlugin(), newVersion(s))
+	root.AddCommand(newServe(s), newParallel(s), newChain(s), newCompare(s), newBackends(s), newDoctor(s), newConfig(s), newPlugin(s), newChaos(s), newChaosPlugin(), newVersion(s), newMan())
+	completions(root)
+	for _, cmd := range root.Commands() {
+		completions(cmd)
+	}
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(s.err, "clinvk:", err)
 		return exitCode(err)

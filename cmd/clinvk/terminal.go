@@ -23,7 +23,7 @@ func terminalOf(w io.Writer) terminal {
 	if !ok {
 		return terminal{Writer: w}
 	}
-	fd := int(f.Fd()) //nolint:gosec // a descriptor is small
+	fd := int(f.Fd())
 	return terminal{w, fd, term.IsTerminal(fd)}
 }
 

@@ -3,10 +3,15 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -30,8 +35,10 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(bin)
-	if err := harness.GoBuild(filepath.Join(bin, "clinvk"), "./cmd/clinvk", "-s -w"); err != nil {
-		return 1, err
+	for name, pkg := range map[string]string{"clinvk": "./cmd/clinvk", "clinvk-backend-echo": "./plugins/echo"} {
+		if err := harness.GoBuild(filepath.Join(bin, name), pkg, "-s -w"); err != nil {
+			return 1, err
+		}
 	}
 	return m.Run(), nil
 }
@@ -45,9 +52,17 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("HOME", home)
 			e.Setenv("CLINVK_HOME", filepath.Join(home, ".clinvk"))
+			e.Setenv("BIN", bin)
+			// Addresses of sockets are short, and this directory is the script's own.
+			sockets, err := os.MkdirTemp("", "cli")
+			if err != nil {
+				return err
+			}
+			e.Defer(func() { _ = os.RemoveAll(sockets) }) // an error leaves an empty directory
+			e.Setenv("XDG_RUNTIME_DIR", sockets)
 			return os.Mkdir(home, 0o700)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "serving": serving},
 	})
 }
 
@@ -65,4 +80,45 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != args[0] {
 		ts.Fatalf("%v exits with %s, not %s", args[1:], got, args[0])
 	}
+}
+
+// serving waits until a server of the script's home answers the command line.
+func serving(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: serving")
+	}
+	pattern := filepath.Join(ts.Getenv("XDG_RUNTIME_DIR"), "clinvk", "server-*.sock")
+	deadline := time.Now().Add(startTime)
+	for time.Now().Before(deadline) {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		if len(found) == 1 && ready(found[0]) {
+			return
+		}
+		time.Sleep(pollEvery)
+	}
+	ts.Fatalf("no server answers within %v", startTime)
+}
+
+// Timings of waiting for a server.
+const (
+	startTime = 20 * time.Second
+	pollEvery = 10 * time.Millisecond
+)
+
+// ready says whether the server behind a socket has started its backends.
+func ready(socket string) bool {
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	defer c.CloseIdleConnections()
+	response, err := c.Get("http://localhost/health")
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	var health struct{ Status string }
+	return json.NewDecoder(response.Body).Decode(&health) == nil && health.Status == "ok"
 }
