@@ -117,7 +117,7 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 	fetcher := media.New(media.Config{Hosts: server.FetchRemoteMedia})
 	return httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{
-			rest.New(h.engine, server.StrictParams),
+			rest.New(h.engine, server.StrictParams, fetcher),
 			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
 			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
 		},

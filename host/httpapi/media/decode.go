@@ -7,9 +7,12 @@ import (
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
+// AnyImage is the type of an image that is not fetched yet.
+const AnyImage = "image/"
+
 // Image reads the URL of an image: a data: URL, or one of HTTP that Complete fetches.
 // The error is a *wire.Error about v.
-func Image(v wire.Value) (engine.Blob, error) { return read(v, "image/", "an image") }
+func Image(v wire.Value) (engine.Blob, error) { return read(v, AnyImage, "an image") }
 
 // Document reads the URL of a PDF as Image does that of an image.
 func Document(v wire.Value) (engine.Blob, error) { return read(v, typePDF, typePDF) }

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -9,6 +10,8 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/media"
+	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
 // Engine is what the dialect needs.
@@ -24,10 +27,14 @@ type Engine interface {
 type Dialect struct {
 	engine Engine
 	strict bool
+	media  *media.Fetcher
 }
 
-// New makes the dialect; strict refuses parameters that a backend would ignore.
-func New(e Engine, strict bool) *Dialect { return &Dialect{engine: e, strict: strict} }
+// New makes the dialect; strict refuses parameters that a backend would ignore, and m,
+// which may be nil, fetches linked images.
+func New(e Engine, strict bool, m *media.Fetcher) *Dialect {
+	return &Dialect{engine: e, strict: strict, media: m}
+}
 
 // Name of the dialect.
 func (*Dialect) Name() string { return "rest" }
@@ -64,6 +71,12 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 		return err
 	}
 	turn.Owner, turn.StrictParams = httpapi.Owner(r), d.strict
+	if err := d.media.Complete(r.Context(), turn); err != nil {
+		if field, ok := errors.AsType[*wire.Error](err); ok {
+			return bad(field.Path, "%v", field)
+		}
+		return err
+	}
 	x, err := d.engine.Execute(r.Context(), turn)
 	if err != nil {
 		return err
