@@ -2,6 +2,7 @@ package media
 
 import (
 	"net/url"
+	"strings"
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
@@ -24,6 +25,9 @@ func read(v wire.Value, want, name string) (engine.Blob, error) {
 	}
 	if Remote(s) {
 		return engine.Blob{URL: s, Field: v.Path(), MediaType: want}, nil
+	}
+	if len(s) < 5 || !strings.EqualFold(s[:5], "data:") {
+		return engine.Blob{}, v.Errorf("must be a data: URL with the content in base64, or an http: or https: URL")
 	}
 	mediaType, data, err := v.DataURL()
 	if err != nil {

@@ -274,6 +274,67 @@ func TestOddBodies(t *testing.T) {
 	}
 }
 
+// TestWhatClientsAdd shows that unknown headers and parameters do no harm, nor do
+// bodies in chunks and prompts of a megabyte.
+func TestWhatClientsAdd(t *testing.T) {
+	e := &dialecttest.Engine{Events: short}
+	s := dialecttest.Serve(t, New(Config{Engine: e}))
+	prompt := strings.Repeat("long ", 200_000)
+	body := `{"model":"m","messages":[{"role":"user","content":"` + prompt + `"}]}`
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/openai/v1/chat/completions?beta=true&api-version=1", io.MultiReader(strings.NewReader(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Content-Type": "application/json; charset=utf-8", "Authorization": "Bearer x", "X-Stainless-Os": "Linux", "X-Stainless-Retry-Count": "0",
+		"OpenAI-Organization": "o", "OpenAI-Beta": "a=b", "Accept": "text/event-stream",
+	} {
+		req.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer := read(t, res); res.StatusCode != http.StatusOK || req.ContentLength != 0 {
+		t.Fatalf("got %d %s", res.StatusCode, answer)
+	}
+	if diff := cmp.Diff([]engine.Message{user(engine.Text(prompt))}, e.Turn().Messages); diff != "" {
+		t.Error("the prompt is not what was sent")
+	}
+}
+
+// TestStreamOverHTTP looks at what surrounds a stream, and at failures before it.
+func TestStreamOverHTTP(t *testing.T) {
+	e := &dialecttest.Engine{Events: short}
+	s := dialecttest.Serve(t, New(Config{Engine: e}))
+	const fine, bad = `{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}],"prompt":"x"}`, `{"model":"m","stream":true}`
+	for _, path := range []string{"/v1/chat/completions", "/v1/completions"} {
+		e.Refusal = nil
+		res, body := send(t, s.URL+path, fine)
+		h := res.Header
+		if h.Get("Content-Type") != "text/event-stream" || h.Get("Cache-Control") != "no-cache" || h.Get("X-Accel-Buffering") != "no" ||
+			h.Get("X-Request-Id") == "" || h.Get("X-Clinvk-Backend") != "echo" || res.ContentLength != -1 || !strings.HasSuffix(string(body), "\n\ndata: [DONE]\n\n") {
+			t.Errorf("%s: %v %s", path, h, body)
+		}
+		if res, body := send(t, s.URL+path, bad); res.StatusCode != http.StatusBadRequest || res.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: a bad request: %d %s", path, res.StatusCode, body)
+		}
+		e.Refusal = engine.Errorf(engine.CodeModelNotFound, "the model %q does not exist", "m")
+		if res, body := send(t, s.URL+path, fine); res.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "model_not_found") {
+			t.Errorf("%s: an unknown model: %d %s", path, res.StatusCode, body)
+		}
+	}
+}
+
+// TestIdleStreamOptions shows that options of a stream are taken without one.
+func TestIdleStreamOptions(t *testing.T) {
+	s := dialecttest.Serve(t, New(Config{Engine: &dialecttest.Engine{Events: short}}))
+	res, body := send(t, s.URL+"/v1/chat/completions", `{"model":"m","stream_options":{"include_usage":true},"messages":[{"role":"user","content":"x"}]}`)
+	if res.StatusCode != http.StatusOK || readAnswer(t, body).Content != "Hello" {
+		t.Errorf("got %d %s", res.StatusCode, body)
+	}
+}
+
 func TestLinkedImage(t *testing.T) {
 	const png = "\x89PNG\r\n\x1a\n"
 	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, png) }))
