@@ -168,6 +168,7 @@ func extraBody(turn *plugins.Turn, env map[string]string) error {
 	set("stop_sequences", o.Stop, len(o.Stop) > 0)
 	set("tools", toolsOf(turn.Tools), len(turn.Tools) > 0)
 	set("tool_choice", toolChoice(turn.ToolChoice), len(turn.Tools) > 0)
+	set("output_config", outputConfig(turn), len(turn.OutputSchema) > 0)
 	if len(body) == 0 {
 		return nil
 	}
@@ -177,6 +178,16 @@ func extraBody(turn *plugins.Turn, env map[string]string) error {
 	}
 	env[envExtraBody] = string(text)
 	return nil
+}
+
+// outputConfig has the provider keep the answer to the schema. What is put into the
+// body replaces the CLI's member of that name, so the effort is in it as well.
+func outputConfig(turn *plugins.Turn) any {
+	c := map[string]any{"format": map[string]any{"type": "json_schema", "schema": turn.OutputSchema}}
+	if effort := turn.Sampling.ReasoningEffort; slices.Contains(efforts, effort) {
+		c["effort"] = effort
+	}
+	return c
 }
 
 // toolsOf are the client's tools as the API wants them. They go into the body, not
