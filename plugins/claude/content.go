@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -39,9 +40,11 @@ func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 	case plugins.Blob:
 		return mediaBlock(v)
 	case plugins.Reasoning:
-		// Reasoning without its signature is not accepted back.
+		// Reasoning is accepted back with its signature only, and that is base64:
+		// what is not comes from another backend.
+		_, foreign := base64.StdEncoding.DecodeString(string(v.Signature))
 		switch {
-		case role != plugins.RoleAssistant || len(v.Signature) == 0:
+		case role != plugins.RoleAssistant || len(v.Signature) == 0 || foreign != nil:
 			return nil, nil
 		case v.Redacted:
 			return wire.RedactedThinkingBlock(string(v.Signature)), nil
@@ -120,6 +123,10 @@ func check(turn *plugins.Turn) error {
 	}
 	if last := turn.Messages[len(turn.Messages)-1]; last.Role != plugins.RoleUser {
 		return plugins.Errorf(plugins.CodeInvalidRequest, "the last message must be the user's: Claude Code cannot continue a message of the assistant")
+	}
+	if turn.Mode == plugins.ModeAgent && len(turn.OutputSchema) > 0 && !turn.AnyObject() {
+		// The provider would hold every answer of the agent to it, and its helpers'.
+		return plugins.Errorf(plugins.CodeUnsupported, "Claude Code keeps to an output schema in chat mode only")
 	}
 	for i, m := range turn.Messages {
 		blocks, err := content(m, true)

@@ -25,6 +25,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	if err := check(turn); err != nil {
 		return err
 	}
+	turn = turn.AskForObject()
 	b.wg.Add(1)
 	defer b.wg.Done()
 	ctx, cancel := context.WithCancelCause(ctx)

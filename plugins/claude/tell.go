@@ -168,7 +168,7 @@ func extraBody(turn *plugins.Turn, env map[string]string) error {
 	set("stop_sequences", o.Stop, len(o.Stop) > 0)
 	set("tools", toolsOf(turn.Tools), len(turn.Tools) > 0)
 	set("tool_choice", toolChoice(turn.ToolChoice), len(turn.Tools) > 0)
-	set("output_config", outputConfig(turn), len(turn.OutputSchema) > 0)
+	set("output_config", outputConfig(turn.OutputSchema), len(turn.OutputSchema) > 0)
 	if len(body) == 0 {
 		return nil
 	}
@@ -180,14 +180,10 @@ func extraBody(turn *plugins.Turn, env map[string]string) error {
 	return nil
 }
 
-// outputConfig has the provider keep the answer to the schema. What is put into the
-// body replaces the CLI's member of that name, so the effort is in it as well.
-func outputConfig(turn *plugins.Turn) any {
-	c := map[string]any{"format": map[string]any{"type": "json_schema", "schema": turn.OutputSchema}}
-	if effort := turn.Sampling.ReasoningEffort; slices.Contains(efforts, effort) {
-		c["effort"] = effort
-	}
-	return c
+// outputConfig has the provider keep the answer to the schema. The CLI lays it over
+// its own member of that name and keeps the effort that is in there.
+func outputConfig(schema json.RawMessage) any {
+	return map[string]any{"format": map[string]any{"type": "json_schema", "schema": schema}}
 }
 
 // toolsOf are the client's tools as the API wants them. They go into the body, not
