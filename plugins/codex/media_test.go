@@ -45,7 +45,9 @@ func (m medium) part() *backendv1.Part {
 	return &backendv1.Part{Content: &backendv1.Part_Blob{Blob: &backendv1.Blob{MediaType: m.mediaType, Source: &backendv1.Blob_Data{Data: m.data}}}}
 }
 
-func (m medium) String() string { return fmt.Sprintf("%s %d bytes %.40x", m.mediaType, len(m.data), m.data) }
+func (m medium) String() string {
+	return fmt.Sprintf("%s %d bytes %.40x", m.mediaType, len(m.data), m.data)
+}
 
 // TestMedia gives each picture in a message and in a tool's result, in a conversation
 // that goes on, and at last all of them at once to a new thread.
