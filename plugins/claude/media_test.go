@@ -104,10 +104,10 @@ func TestMediaOfTools(t *testing.T) {
 				&backendv1.Message{Role: backendv1.Role_ROLE_USER, Parts: []*backendv1.Part{{Content: &backendv1.Part_ToolResult{ToolResult: result}}}})
 			// In a failed one the API takes only text: the picture comes behind it.
 			want = append(want, "assistant tool_use", fmt.Sprintf("user result %s error %v", id, i == 1), "user seen", "user "+m.String())
-			start.Tools = []*backendv1.ToolSpec{{Name: "look"}}
-			f.complete(start)
-			checkMedia(t, f, want)
 		}
+		start.Tools = []*backendv1.ToolSpec{{Name: "look"}}
+		f.complete(start)
+		checkMedia(t, f, want)
 	})
 }
 
