@@ -128,6 +128,11 @@ func (*backend) ReasoningSupport() plugins.ReasoningSupport {
 	return plugins.ReasoningSupport{Signatures: true}
 }
 
+// StructuredOutputSupport is strict: the provider itself enforces the schema.
+func (*backend) StructuredOutputSupport() plugins.StructuredOutputSupport {
+	return plugins.StructuredOutputSupport{Strict: true}
+}
+
 func (*backend) LiveSupport() plugins.LiveSupport {
 	return plugins.LiveSupport{IdleTimeout: defaultLiveIdle}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clinvk/clinvk/plugins"
@@ -13,7 +15,8 @@ import (
 // API takes none.
 func content(m plugins.Message, composed bool) ([]any, *plugins.Error) {
 	var out []any
-	for _, part := range m.Parts {
+	parts, media := apart(m.Parts)
+	for _, part := range slices.Concat(parts, media) {
 		block, err := blockOf(m.Role, part)
 		if err != nil {
 			return nil, err
@@ -28,6 +31,30 @@ func content(m plugins.Message, composed bool) ([]any, *plugins.Error) {
 	return out, nil
 }
 
+// apart takes media out of the results of tools that failed: the API takes only text
+// in those, and the CLI would drop the rest. They come behind everything else, as
+// nothing may stand between results.
+func apart(parts []plugins.Part) (rest, media []plugins.Part) {
+	for _, part := range parts {
+		r, ok := part.(plugins.ToolResult)
+		if !ok || !r.IsError {
+			rest = append(rest, part)
+			continue
+		}
+		var inner []plugins.Part
+		for _, p := range r.Parts {
+			if _, ok := p.(plugins.Blob); ok {
+				media = append(media, p)
+			} else {
+				inner = append(inner, p)
+			}
+		}
+		r.Parts = inner
+		rest = append(rest, r)
+	}
+	return rest, media
+}
+
 // blockOf makes one content block; nil when there is nothing to say.
 func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 	switch v := part.(type) {
@@ -39,9 +66,8 @@ func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 	case plugins.Blob:
 		return mediaBlock(v)
 	case plugins.Reasoning:
-		// Reasoning without its signature is not accepted back.
 		switch {
-		case role != plugins.RoleAssistant || len(v.Signature) == 0:
+		case role != plugins.RoleAssistant || !signed(v):
 			return nil, nil
 		case v.Redacted:
 			return wire.RedactedThinkingBlock(string(v.Signature)), nil
@@ -71,6 +97,13 @@ func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 		return wire.ToolResultBlock(v.CallID, inner, v.IsError), nil
 	}
 	return nil, plugins.Errorf(plugins.CodeUnsupported, "Claude Code cannot read such content")
+}
+
+// signed says that the API would take reasoning back: with its signature only, and
+// that is base64. What is not comes from another backend.
+func signed(r plugins.Reasoning) bool {
+	_, err := base64.StdEncoding.DecodeString(string(r.Signature))
+	return err == nil && len(r.Signature) > 0
 }
 
 func mediaBlock(b plugins.Blob) (any, *plugins.Error) {
@@ -120,6 +153,10 @@ func check(turn *plugins.Turn) error {
 	}
 	if last := turn.Messages[len(turn.Messages)-1]; last.Role != plugins.RoleUser {
 		return plugins.Errorf(plugins.CodeInvalidRequest, "the last message must be the user's: Claude Code cannot continue a message of the assistant")
+	}
+	if turn.Mode == plugins.ModeAgent && len(turn.OutputSchema) > 0 && !turn.AnyObject() {
+		// The provider would hold every answer of the agent to it, and its helpers'.
+		return plugins.Errorf(plugins.CodeUnsupported, "Claude Code keeps to an output schema in chat mode only")
 	}
 	for i, m := range turn.Messages {
 		blocks, err := content(m, true)

@@ -25,6 +25,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	if err := check(turn); err != nil {
 		return err
 	}
+	turn = turn.AskForObject()
 	b.wg.Add(1)
 	defer b.wg.Done()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -54,6 +55,9 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 		}
 		a := newAnswer(turn, out, p, held)
 		a.begun = begun
+		if reasoned(a.messages) {
+			a.signer = b.signer(ctx, turn)
+		}
 		err := b.answer(ctx, a)
 		if a.underway || attempt > b.spares || !errors.Is(err, errGone) {
 			return err

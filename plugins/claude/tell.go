@@ -86,7 +86,7 @@ func (a *answer) history(ctx context.Context, m plugins.Message) error {
 		if len(blocks) == 0 {
 			return nil // nothing was said, and nothing can be sent
 		}
-		return a.p.send(wire.Assistant{ID: fmt.Sprintf("msg_clinvk_%s", rand.Text()), Model: "claude", Content: blocks})
+		return a.p.send(wire.Assistant{ID: fmt.Sprintf("msg_clinvk_%s", rand.Text()), Model: a.signer, Content: blocks})
 	}
 	if err := a.p.send(wire.User{ID: uuid(), Content: blocks, History: true, Composed: true}); err != nil {
 		return err
@@ -168,6 +168,7 @@ func extraBody(turn *plugins.Turn, env map[string]string) error {
 	set("stop_sequences", o.Stop, len(o.Stop) > 0)
 	set("tools", toolsOf(turn.Tools), len(turn.Tools) > 0)
 	set("tool_choice", toolChoice(turn.ToolChoice), len(turn.Tools) > 0)
+	set("output_config", outputConfig(turn.OutputSchema), len(turn.OutputSchema) > 0)
 	if len(body) == 0 {
 		return nil
 	}
@@ -177,6 +178,12 @@ func extraBody(turn *plugins.Turn, env map[string]string) error {
 	}
 	env[envExtraBody] = string(text)
 	return nil
+}
+
+// outputConfig has the provider keep the answer to the schema. The CLI lays it over
+// its own member of that name and keeps the effort that is in there.
+func outputConfig(schema json.RawMessage) any {
+	return map[string]any{"format": map[string]any{"type": "json_schema", "schema": schema}}
 }
 
 // toolsOf are the client's tools as the API wants them. They go into the body, not

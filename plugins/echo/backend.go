@@ -49,6 +49,10 @@ func (*backend) StructuredOutputSupport() plugins.StructuredOutputSupport {
 	return plugins.StructuredOutputSupport{Strict: true}
 }
 
+func (*backend) ReasoningSupport() plugins.ReasoningSupport {
+	return plugins.ReasoningSupport{Signatures: true}
+}
+
 func (*backend) InputMediaTypes() []string {
 	return []string{"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"}
 }
@@ -100,7 +104,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	if err := out.Usage(usage); err != nil {
 		return err
 	}
-	finish := plugins.Finish{Reason: a.reason, Model: run.id}
+	finish := plugins.Finish{Reason: a.reason, StopSequence: a.stopSequence, Model: run.id}
 	if turn.Live != nil && a.reason != plugins.FinishInterrupted {
 		finish.LiveToken = b.live.keep(append(messages[:len(messages):len(messages)], a.message()))
 	}
@@ -119,6 +123,8 @@ type answer struct {
 	text   strings.Builder
 	calls  []plugins.ToolCall
 	reason plugins.FinishReason
+	// stopSequence that ended the answer.
+	stopSequence string
 }
 
 // say emits a piece of the answer.

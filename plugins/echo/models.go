@@ -22,7 +22,7 @@ var models = []model{
 	{"slow", "Slow echo: word by word over about two seconds", slow},
 	{"fail", "Fails at once, with the code named in the prompt", fail},
 	{"fail-midstream", "Fails after half of the answer", failMidstream},
-	{"tool", "Calls the client's tools", callTools},
+	{"tool", "Calls the client's tools, or does as [[directives]] in the prompt say", callTools},
 	{"crash", "The plugin process dies in mid-answer", crash},
 }
 

@@ -8,45 +8,57 @@ import (
 	"github.com/clinvk/clinvk/plugins"
 )
 
-// callTools obeys tools and tool_choice. Without a result in the last message it
+// callTools obeys the directives in the user's text, see directive.go; without any
+// it obeys tools and tool_choice. Without a result in the last message it
 // calls the tools that the user's text names (each once, in the order of the
 // request), else the first one; the arguments are the JSON object in the text
 // when there is one, else a sample of the tool's schema. With results it answers
 // with their text.
 func callTools(a *answer) error {
-	last := a.messages[len(a.messages)-1]
-	if results := resultsOf(last); len(results) > 0 {
-		for i, r := range results {
-			state := "result"
-			if r.IsError {
-				state = "error"
-			}
-			sep := ""
-			if i > 0 {
-				sep = "\n"
-			}
-			if err := a.say(fmt.Sprintf("%s%s of %s: %s", sep, state, r.CallID, textOf(r.Parts))); err != nil {
-				return err
-			}
-		}
-		return nil
+	found, around, results := wishes(a.messages)
+	switch {
+	case len(results) > 0:
+		return a.report(results)
+	case len(found) > 0:
+		return a.obey(found, around)
+	}
+	if results := resultsOf(a.messages[len(a.messages)-1]); len(results) > 0 {
+		return a.report(results)
 	}
 	text := lastUserText(a.messages)
 	chosen := choose(a.turn, text)
 	if len(chosen) == 0 {
 		return a.sayAll(text, nil)
 	}
-	for i, tool := range chosen {
+	for _, tool := range chosen {
 		arguments, err := argumentsFor(tool, text)
 		if err != nil {
 			return err
 		}
-		call := plugins.ToolCall{ID: fmt.Sprintf("call_%d_%d", len(a.messages), i+1), Name: tool.Name, Arguments: arguments, Origin: plugins.OriginClient}
+		call := plugins.ToolCall{ID: a.nextID(), Name: tool.Name, Arguments: arguments, Origin: plugins.OriginClient}
 		if err := a.call(call); err != nil {
 			return err
 		}
 	}
 	a.reason = plugins.FinishToolCalls
+	return nil
+}
+
+// report answers with what the tools yielded.
+func (a *answer) report(results []plugins.ToolResult) error {
+	for i, r := range results {
+		state := "result"
+		if r.IsError {
+			state = "error"
+		}
+		sep := ""
+		if i > 0 {
+			sep = "\n"
+		}
+		if err := a.say(fmt.Sprintf("%s%s of %s: %s", sep, state, r.CallID, textOf(r.Parts))); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -17,10 +17,13 @@ import (
 //	gap=20ms       wait before every delta but the first
 //	first=500ms    wait before the first event
 //	text=b64:…     answer this text in one delta (base64; plain when it has no prefix)
-//	split          with text: one delta per byte (a code point may be cut in two)
+//	split          with text, thought and tool: one delta per code point, and each
+//	               of several bytes is sent byte by byte
 //	size=100000    answer that many bytes in deltas of 1000
 //	echo           answer the text of the last user message
 //	think=3        reasoning of that many deltas first (thought0 thought1 …)
+//	thought=b64:…  reasoning with this text first (base64; plain without prefix)
+//	redacted       reasoning that the provider hides first, where it has such
 //	status=429     answer with this HTTP status
 //	retry_after=7  with status: tell to wait that many seconds
 //	fails=1        with status: only the first time(s) this exact prompt comes
@@ -38,6 +41,8 @@ type Script struct {
 	Size       int
 	Echo       bool
 	Think      int
+	Thought    string
+	Redacted   bool
 	Status     int
 	RetryAfter int
 	Fails      int
@@ -88,6 +93,10 @@ func (s *Script) set(key, value string) (err error) {
 		s.Echo = true
 	case "think":
 		s.Think, err = strconv.Atoi(value)
+	case "thought":
+		s.Thought, err = decode(value)
+	case "redacted":
+		s.Redacted = true
 	case "status":
 		s.Status, err = strconv.Atoi(value)
 	case "retry_after":
@@ -124,20 +133,13 @@ func decode(value string) (string, error) {
 	return string(b), err
 }
 
-// Deltas are the pieces of the answer, in order. Pieces are bytes: with Split
-// they may end inside a code point.
+// Deltas are the pieces of the answer, in order.
 func (s Script) Deltas() []string {
 	switch {
 	case s.Echo:
 		return []string{s.Prompt}
-	case s.Text != "" && s.Split:
-		out := make([]string, 0, len(s.Text))
-		for i := range len(s.Text) {
-			out = append(out, s.Text[i:i+1])
-		}
-		return out
 	case s.Text != "":
-		return []string{s.Text}
+		return s.Pieces(s.Text)
 	case s.Size > 0:
 		var out []string
 		for n := s.Size; n > 0; n -= 1000 {
@@ -150,6 +152,26 @@ func (s Script) Deltas() []string {
 		out = append(out, fmt.Sprintf("tok%d ", i))
 	}
 	return out
+}
+
+// Thoughts are the pieces of the reasoning, in order.
+func (s Script) Thoughts() []string {
+	if s.Thought != "" {
+		return s.Pieces(s.Thought)
+	}
+	out := make([]string, 0, s.Think)
+	for i := range s.Think {
+		out = append(out, fmt.Sprintf("thought%d ", i))
+	}
+	return out
+}
+
+// Pieces are the deltas that text is sent in.
+func (s Script) Pieces(text string) []string {
+	if s.Split {
+		return strings.Split(text, "")
+	}
+	return []string{text}
 }
 
 // Answer is the whole text that Deltas add up to.

@@ -16,8 +16,8 @@ func TestParseScript(t *testing.T) {
 	if _, err := ParseScript("[[tokns=2]]"); err == nil {
 		t.Error("a typing error passed")
 	}
-	s, _ = ParseScript("[[text=b64:4pyT split]]")
-	if len(s.Deltas()) != 3 || s.Answer() != "✓" {
-		t.Errorf("split = %q", s.Deltas())
+	s, _ = ParseScript("[[text=b64:w6nigI3inJM= thought=b64:4pyT4pyT split]]")
+	if len(s.Deltas()) != 3 || s.Answer() != "é\u200d✓" || len(s.Thoughts()) != 2 {
+		t.Errorf("split = %q, %q", s.Deltas(), s.Thoughts())
 	}
 }

@@ -56,7 +56,7 @@ func (a *answer) usage(output int) object {
 		"input_tokens": InputTokens, "cache_creation_input_tokens": CacheWriteTokens,
 		"cache_read_input_tokens": CacheReadTokens, "output_tokens": output, "service_tier": "standard",
 	}
-	if a.script.Think > 0 && output > 1 {
+	if len(a.script.Thoughts()) > 0 && output > 1 {
 		u["output_tokens_details"] = object{"thinking_tokens": ReasoningTokens}
 	}
 	return u
@@ -111,22 +111,29 @@ func (a *answer) stop() bool {
 	return ok
 }
 
+// Signature ends each block of reasoning, RedactedData is a hidden one.
+const (
+	Signature    = "c2lnbmF0dXJl"
+	RedactedData = "aGlkZGVuIHRob3VnaHRz"
+)
+
 func (a *answer) thinking() bool {
-	if a.script.Think == 0 {
+	if a.script.Redacted && (!a.open(object{"type": "redacted_thinking", "data": RedactedData}) || !a.stop()) {
+		return false
+	}
+	thoughts := a.script.Thoughts()
+	if len(thoughts) == 0 {
 		return true
 	}
 	ok := a.open(object{"type": "thinking", "thinking": "", "signature": ""})
-	for i := 0; ok && i < a.script.Think; i++ {
-		ok = a.sleep(a.script.Gap) && a.delta(object{"type": "thinking_delta", "thinking": fmt.Sprintf("thought%d ", i)})
+	for _, text := range thoughts {
+		ok = ok && a.sleep(a.script.Gap) && a.delta(object{"type": "thinking_delta", "thinking": text})
 	}
-	return ok && a.delta(object{"type": "signature_delta", "signature": "c2lnbmF0dXJl"}) && a.stop()
+	return ok && a.delta(object{"type": "signature_delta", "signature": Signature}) && a.stop()
 }
 
 func (a *answer) text() bool {
 	deltas := a.script.Deltas()
-	if a.script.Split && a.script.Text != "" {
-		deltas = []string{a.script.Text} // cut apart by flushes, see event
-	}
 	if !a.interrupted() {
 		return false
 	}
@@ -160,19 +167,30 @@ func (a *answer) interrupted() bool {
 func (a *answer) tools() bool {
 	for _, t := range a.script.Tools {
 		ok := a.open(object{"type": "tool_use", "id": a.server.id("toolu"), "name": t.Name, "input": object{}})
-		for rest := t.Arguments; ok && rest != ""; {
-			n := min(len(rest), max(1, (len(t.Arguments)+2)/3))
-			for n < len(rest) && !utf8.RuneStart(rest[n]) {
-				n++
-			}
-			ok = a.delta(object{"type": "input_json_delta", "partial_json": rest[:n]})
-			rest = rest[n:]
+		for _, piece := range a.argumentPieces(t.Arguments) {
+			ok = ok && a.delta(object{"type": "input_json_delta", "partial_json": piece})
 		}
 		if !ok || !a.stop() {
 			return false
 		}
 	}
 	return true
+}
+
+// argumentPieces are thirds, or code points.
+func (a *answer) argumentPieces(arguments string) (pieces []string) {
+	if a.script.Split {
+		return a.script.Pieces(arguments)
+	}
+	for rest := arguments; rest != ""; {
+		n := min(len(rest), max(1, (len(arguments)+2)/3))
+		for n < len(rest) && !utf8.RuneStart(rest[n]) {
+			n++
+		}
+		pieces = append(pieces, rest[:n])
+		rest = rest[n:]
+	}
+	return pieces
 }
 
 // event writes one server-sent event; false when the client has left.

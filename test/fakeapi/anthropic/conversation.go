@@ -17,16 +17,22 @@ type Message struct {
 
 // Part is one content block in a form that all fakes could share.
 type Part struct {
-	// Kind is the block's type: text, image, document, tool_use, tool_result, thinking.
+	// Kind is the block's type: text, image, document, tool_use, tool_result,
+	// thinking, redacted_thinking.
 	Kind string
 	// Text of the block; of a tool_result the text of its content, of a
-	// tool_use its arguments as JSON, of an image its base64 data.
+	// tool_use its arguments as JSON, of an image or document its base64 data, of
+	// hidden reasoning its data.
 	Text string
 	// ID of the call for tool_use and tool_result.
 	ID string
 	// Name of the tool, or the media type of an image.
 	Name    string
 	IsError bool
+	// Content of a tool_result.
+	Content []Part
+	// Signature of thinking.
+	Signature string
 }
 
 // Text is the message's text blocks put together.
@@ -62,6 +68,8 @@ type block struct {
 	Input     json.RawMessage `json:"input"`
 	Content   json.RawMessage `json:"content"`
 	IsError   bool            `json:"is_error"`
+	Signature string          `json:"signature"`
+	Data      string          `json:"data"`
 	Source    struct {
 		MediaType string `json:"media_type"`
 		Data      string `json:"data"`
@@ -94,13 +102,16 @@ func (b block) part() Part {
 	p := Part{Kind: b.Type, Text: b.Text, ID: b.ID, Name: b.Name, IsError: b.IsError}
 	switch b.Type {
 	case "thinking":
-		p.Text = b.Thinking
+		p.Text, p.Signature = b.Thinking, b.Signature
+	case "redacted_thinking":
+		p.Text = b.Data
 	case "tool_use":
 		p.Text = string(b.Input)
 	case "tool_result":
 		p.ID = b.ToolUseID
 		for _, c := range blocks(b.Content) {
 			p.Text += c.Text
+			p.Content = append(p.Content, c.part())
 		}
 	case "image", "document":
 		p.Text, p.Name = b.Source.Data, b.Source.MediaType

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -62,15 +61,12 @@ func (a *answer) run() outcome {
 
 // streamed writes the events of a streamed answer.
 func (a *answer) streamed() outcome {
-	for i := range a.script.Think {
-		if !a.event([]any{object{"text": fmt.Sprintf("thought%d ", i), "thought": true}}, "") {
+	for _, text := range a.script.Thoughts() {
+		if !a.event([]any{object{"text": text, "thought": true}}, "") {
 			return abandoned
 		}
 	}
 	deltas := a.script.Deltas()
-	if a.script.Split && a.script.Text != "" {
-		deltas = []string{a.script.Text} // cut apart by flushes, see write
-	}
 	if done, how := a.broken(); done {
 		return how
 	}
@@ -90,13 +86,16 @@ func (a *answer) streamed() outcome {
 	return a.end(len(deltas))
 }
 
+// Signature comes with the first call of an answer.
+const Signature = "c2lnbmF0dXJl"
+
 // end writes the calls, or what ends an answer without text.
 func (a *answer) end(deltas int) outcome {
 	var parts []any
 	for i, t := range a.script.Tools {
 		part := object{"functionCall": object{"name": t.Name, "args": json.RawMessage(t.Arguments)}}
 		if i == 0 {
-			part["thoughtSignature"] = "c2lnbmF0dXJl"
+			part["thoughtSignature"] = Signature
 		}
 		parts = append(parts, part)
 	}
@@ -145,7 +144,7 @@ func (a *answer) chunk(parts []any, finish string) object {
 		"promptTokenCount": InputTokens, "cachedContentTokenCount": CacheReadTokens,
 		"candidatesTokenCount": output, "totalTokenCount": InputTokens + output,
 	}
-	if a.script.Think > 0 {
+	if len(a.script.Thoughts()) > 0 {
 		usage["thoughtsTokenCount"] = ReasoningTokens
 		usage["candidatesTokenCount"] = output - ReasoningTokens
 	}

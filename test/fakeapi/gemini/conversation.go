@@ -25,6 +25,10 @@ type Part struct {
 	ID string
 	// Name of the tool, or the media type of an image.
 	Name string
+	// Content is the media inside a tool_result.
+	Content []Part
+	// Signature of the model's reasoning that led to the part.
+	Signature string
 }
 
 // Text is the message's text parts put together.
@@ -58,6 +62,7 @@ type content struct {
 type part struct {
 	Text         *string `json:"text"`
 	Thought      bool    `json:"thought"`
+	Signature    string  `json:"thoughtSignature"`
 	FunctionCall *struct {
 		ID   string          `json:"id"`
 		Name string          `json:"name"`
@@ -67,6 +72,7 @@ type part struct {
 		ID       string          `json:"id"`
 		Name     string          `json:"name"`
 		Response json.RawMessage `json:"response"`
+		Parts    []part          `json:"parts"`
 	} `json:"functionResponse"`
 	InlineData *struct {
 		MimeType string `json:"mimeType"`
@@ -88,9 +94,13 @@ func parse(body []byte) (request, error) {
 func (p part) neutral() Part {
 	switch {
 	case p.FunctionCall != nil:
-		return Part{Kind: "tool_use", Text: string(p.FunctionCall.Args), ID: p.FunctionCall.ID, Name: p.FunctionCall.Name}
+		return Part{Kind: "tool_use", Text: string(p.FunctionCall.Args), ID: p.FunctionCall.ID, Name: p.FunctionCall.Name, Signature: p.Signature}
 	case p.FunctionResponse != nil:
-		return Part{Kind: "tool_result", Text: string(p.FunctionResponse.Response), ID: p.FunctionResponse.ID, Name: p.FunctionResponse.Name}
+		r := Part{Kind: "tool_result", Text: string(p.FunctionResponse.Response), ID: p.FunctionResponse.ID, Name: p.FunctionResponse.Name}
+		for _, inner := range p.FunctionResponse.Parts {
+			r.Content = append(r.Content, inner.neutral())
+		}
+		return r
 	case p.InlineData != nil:
 		return Part{Kind: "image", Text: p.InlineData.Data, Name: p.InlineData.MimeType}
 	case p.Text != nil && p.Thought:

@@ -82,7 +82,7 @@ func (a *answer) response(id, status string) object {
 
 func (a *answer) usage() object {
 	reasoning := 0
-	if a.script.Think > 0 {
+	if len(a.script.Thoughts()) > 0 {
 		reasoning = ReasoningTokens
 	}
 	out := OutputTokens(a.script)
@@ -148,8 +148,12 @@ func (a *answer) item(item object, inner func(index int) bool) bool {
 	return a.event("response.output_item.done", object{"output_index": index, "item": item})
 }
 
+// Encrypted is the content of each reasoning item, for the model server alone.
+const Encrypted = "ZW5jcnlwdGVk"
+
 func (a *answer) thinking() bool {
-	if a.script.Think == 0 {
+	thoughts := a.script.Thoughts()
+	if len(thoughts) == 0 {
 		return true
 	}
 	id := a.server.id("rs")
@@ -161,22 +165,18 @@ func (a *answer) thinking() bool {
 		}
 		ok := a.event("response.reasoning_summary_part.added", at(object{"part": object{"type": "summary_text", "text": ""}}))
 		full := ""
-		for i := 0; ok && i < a.script.Think; i++ {
-			text := fmt.Sprintf("thought%d ", i)
+		for _, text := range thoughts {
 			full += text
-			ok = a.sleep(a.script.Gap) && a.event("response.reasoning_summary_text.delta", at(object{"delta": text}))
+			ok = ok && a.sleep(a.script.Gap) && a.event("response.reasoning_summary_text.delta", at(object{"delta": text}))
 		}
 		item["summary"] = []any{object{"type": "summary_text", "text": full}}
-		item["encrypted_content"] = "ZW5jcnlwdGVk"
+		item["encrypted_content"] = Encrypted
 		return ok && a.event("response.reasoning_summary_text.done", at(object{"text": full}))
 	})
 }
 
 func (a *answer) text() bool {
 	deltas := a.script.Deltas()
-	if a.script.Split && a.script.Text != "" {
-		deltas = []string{a.script.Text} // cut apart on the wire, see event
-	}
 	if !a.interrupted() {
 		return false
 	}

@@ -28,6 +28,8 @@ type Part struct {
 	ID string
 	// Name of the tool, or the media type of an image.
 	Name string
+	// Content of a tool_result.
+	Content []Part
 }
 
 // Text is the message's text put together.
@@ -218,7 +220,10 @@ func (it item) message() Message {
 	case "function_call_output", "custom_tool_call_output":
 		p := Part{Kind: "tool_result", ID: it.CallID}
 		for _, c := range parts(it.Output) {
-			p.Text += c.Text
+			if c.Kind == "text" {
+				p.Text += c.Text
+			}
+			p.Content = append(p.Content, c)
 		}
 		return Message{Role: "tool", Parts: []Part{p}}
 	case "reasoning":
