@@ -41,7 +41,7 @@ func untilInterrupted(t *testing.T, after executeFunc, events ...*backendv1.Exec
 // finish sends one more event.
 func finish(sequence int, e *backendv1.ExecuteResponse) executeFunc {
 	return func(_ *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
-		e.Sequence = uint64(sequence) //nolint:gosec // a small number
+		e.Sequence = uint64(sequence)
 		return s.Send(e)
 	}
 }
@@ -240,7 +240,7 @@ func TestUncutAnswersAreWhole(t *testing.T) {
 func collectUntil(x *Execution) (events []Event, err error) {
 	for {
 		ev, err := x.Next()
-		if err == io.EOF { //nolint:errorlint // Next's contract
+		if err == io.EOF {
 			return events, nil
 		}
 		if err != nil {
