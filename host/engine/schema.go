@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,8 @@ const (
 	// maxExponent of numbers, that of a float64. Checking compares exact numbers, and
 	// 1e1000000000 would have as many digits.
 	maxExponent = 308
+	// maxCost is how many schemas one value may be checked against.
+	maxCost = 20_000
 	// maxTries is how many places in an answer are tried as the beginning of its JSON.
 	maxTries = 16
 )
@@ -35,6 +38,21 @@ type noFetch struct{}
 
 func (noFetch) Load(url string) (any, error) {
 	return nil, fmt.Errorf("%s is outside of the schema, and nothing is fetched", url)
+}
+
+// anything is a pattern that Go cannot read, with a lookahead for example. Libraries
+// generate such ones for mail addresses, so it is a note and no reason to refuse.
+type anything string
+
+func (anything) MatchString(string) bool { return true }
+
+func (a anything) String() string { return string(a) }
+
+func compilePattern(pattern string) (jsonschema.Regexp, error) {
+	if r, err := regexp.Compile(pattern); err == nil {
+		return r, nil
+	}
+	return anything(pattern), nil
 }
 
 // compileSchema reads a schema, of draft 2020-12 unless it says otherwise. Formats are
@@ -56,6 +74,7 @@ func compileSchema(source json.RawMessage) (*schema, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.UseLoader(noFetch{})
+	c.UseRegexpEngine(compilePattern)
 	if err := c.AddResource(name, doc); err != nil {
 		return nil, invalid(err)
 	}
@@ -63,7 +82,30 @@ func compileSchema(source json.RawMessage) (*schema, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
+	if cost(compiled, map[*jsonschema.Schema]int{}) > maxCost {
+		return nil, invalid(errors.New("its parts refer to each other too often to be checked"))
+	}
 	return &schema{source: source, compiled: compiled}, nil
+}
+
+// cost is about how many schemas one value is checked against. References can double it
+// with each line of a schema.
+func cost(s *jsonschema.Schema, known map[*jsonschema.Schema]int) int {
+	if s == nil {
+		return 0
+	}
+	if n, ok := known[s]; ok {
+		return n
+	}
+	known[s] = 1 // a schema that refers to itself is found when it is used
+	n := 1
+	for _, same := range [][]*jsonschema.Schema{s.AllOf, s.AnyOf, s.OneOf, {s.Ref, s.Not, s.If, s.Then, s.Else}} {
+		for _, part := range same {
+			n = min(n+cost(part, known), maxCost+1)
+		}
+	}
+	known[s] = n
+	return n
 }
 
 // check says what is wrong with a text, nil: it is JSON that matches.

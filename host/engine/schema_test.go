@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -12,6 +13,8 @@ func TestSchemas(t *testing.T) {
 		"an older draft": {`{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}`, ""},
 		"recursive":      {`{"type":"object","properties":{"next":{"$ref":"#"}}}`, ""},
 		"formats":        {`{"type":"string","format":"date"}`, ""},
+		"lookahead":      {`{"pattern":"^(?!x)y"}`, ""},
+		"doubling":       {doubling(30), "too often"},
 		"no schema":      {`{"type":"objekt"}`, "not valid"},
 		"not JSON":       {`{"type":`, "not JSON"},
 		"remote":         {`{"$ref":"https://example.com/schema.json"}`, "nothing is fetched"},
@@ -35,6 +38,16 @@ func TestSchemas(t *testing.T) {
 			}
 		})
 	}
+}
+
+// doubling is a schema that checks a value 2^n times.
+func doubling(n int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"$ref":"#/$defs/a%d","$defs":{"a0":{}`, n)
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, `,"a%d":{"allOf":[{"$ref":"#/$defs/a%d"},{"$ref":"#/$defs/a%d"}]}`, i, i-1, i-1)
+	}
+	return b.String() + "}}"
 }
 
 func TestBadSchemaIsRefusedBeforeAnythingRuns(t *testing.T) {
