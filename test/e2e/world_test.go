@@ -61,7 +61,7 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer f.close()
-	server, err := harness.Start(harness.Options{Bin: bin, Env: f.environment()})
+	server, err := harness.Start(harness.Options{Bin: bin, Env: f.environment(), Check: true})
 	if err != nil {
 		return 1, err
 	}
@@ -112,7 +112,7 @@ func newWorld(t *testing.T, o harness.Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.close)
-	o.Bin = bin
+	o.Bin, o.Check = bin, true
 	env := f.environment()
 	for k, v := range o.Env {
 		env[k] = v
