@@ -153,7 +153,8 @@ func (c *check) json(what string, s *jsonschema.Schema, text []byte) any {
 		return v
 	}
 	if err := s.Validate(v); err != nil {
-		c.add("%s: %v", what, err)
+		_, reasons, _ := strings.Cut(err.Error(), "\n") // the first line only says that it failed
+		c.add("%s is not as documented:\n%s", what, reasons)
 	}
 	return v
 }

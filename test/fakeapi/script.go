@@ -21,6 +21,7 @@ import (
 //	size=100000    answer that many bytes in deltas of 1000
 //	echo           answer the text of the last user message
 //	think=3        reasoning of that many deltas first (thought0 thought1 …)
+//	thought=b64:…  reasoning of this text first, in one delta
 //	status=429     answer with this HTTP status
 //	retry_after=7  with status: tell to wait that many seconds
 //	fails=1        with status: only the first time(s) this exact prompt comes
@@ -38,6 +39,7 @@ type Script struct {
 	Size       int
 	Echo       bool
 	Think      int
+	Thought    string
 	Status     int
 	RetryAfter int
 	Fails      int
@@ -88,6 +90,9 @@ func (s *Script) set(key, value string) (err error) {
 		s.Echo = true
 	case "think":
 		s.Think, err = strconv.Atoi(value)
+	case "thought":
+		s.Think = 1
+		s.Thought, err = decode(value)
 	case "status":
 		s.Status, err = strconv.Atoi(value)
 	case "retry_after":
@@ -148,6 +153,18 @@ func (s Script) Deltas() []string {
 	out := make([]string, 0, s.Tokens)
 	for i := range s.Tokens {
 		out = append(out, fmt.Sprintf("tok%d ", i))
+	}
+	return out
+}
+
+// Thoughts are the pieces of the reasoning, in order.
+func (s Script) Thoughts() []string {
+	if s.Thought != "" {
+		return []string{s.Thought}
+	}
+	out := make([]string, 0, s.Think)
+	for i := range s.Think {
+		out = append(out, fmt.Sprintf("thought%d ", i))
 	}
 	return out
 }

@@ -116,8 +116,8 @@ func (a *answer) thinking() bool {
 		return true
 	}
 	ok := a.open(object{"type": "thinking", "thinking": "", "signature": ""})
-	for i := 0; ok && i < a.script.Think; i++ {
-		ok = a.sleep(a.script.Gap) && a.delta(object{"type": "thinking_delta", "thinking": fmt.Sprintf("thought%d ", i)})
+	for _, text := range a.script.Thoughts() {
+		ok = ok && a.sleep(a.script.Gap) && a.delta(object{"type": "thinking_delta", "thinking": text})
 	}
 	return ok && a.delta(object{"type": "signature_delta", "signature": "c2lnbmF0dXJl"}) && a.stop()
 }

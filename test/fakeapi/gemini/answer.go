@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -62,8 +61,8 @@ func (a *answer) run() outcome {
 
 // streamed writes the events of a streamed answer.
 func (a *answer) streamed() outcome {
-	for i := range a.script.Think {
-		if !a.event([]any{object{"text": fmt.Sprintf("thought%d ", i), "thought": true}}, "") {
+	for _, text := range a.script.Thoughts() {
+		if !a.event([]any{object{"text": text, "thought": true}}, "") {
 			return abandoned
 		}
 	}

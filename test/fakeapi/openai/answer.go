@@ -161,10 +161,9 @@ func (a *answer) thinking() bool {
 		}
 		ok := a.event("response.reasoning_summary_part.added", at(object{"part": object{"type": "summary_text", "text": ""}}))
 		full := ""
-		for i := 0; ok && i < a.script.Think; i++ {
-			text := fmt.Sprintf("thought%d ", i)
+		for _, text := range a.script.Thoughts() {
 			full += text
-			ok = a.sleep(a.script.Gap) && a.event("response.reasoning_summary_text.delta", at(object{"delta": text}))
+			ok = ok && a.sleep(a.script.Gap) && a.event("response.reasoning_summary_text.delta", at(object{"delta": text}))
 		}
 		item["summary"] = []any{object{"type": "summary_text", "text": full}}
 		item["encrypted_content"] = "ZW5jcnlwdGVk"
