@@ -71,7 +71,10 @@ type (
 		}
 	}
 	rawOperation struct {
-		Also        []string `json:"x-also"`
+		Also       []string `json:"x-also"`
+		Parameters []struct {
+			Slashes bool `json:"x-slashes"`
+		}
 		RequestBody *struct {
 			Content map[string]json.RawMessage
 		}
@@ -125,13 +128,17 @@ func Parse(text []byte) (*Document, error) {
 	for template, methods := range raw.Paths {
 		for method, op := range methods {
 			compiled := c.operation(op, "paths", template, method)
-			d.add(strings.ToUpper(method), template, compiled)
+			slashes := false
+			for _, p := range op.Parameters {
+				slashes = slashes || p.Slashes
+			}
+			d.add(strings.ToUpper(method), template, slashes, compiled)
 			for _, also := range op.Also {
 				method, template, ok := strings.Cut(also, " ")
 				if !ok {
 					c.fail(fmt.Errorf("x-also %q is no method and path", also))
 				}
-				d.add(method, template, compiled)
+				d.add(method, template, true, compiled)
 			}
 		}
 	}
@@ -219,16 +226,17 @@ func (c *compiler) response(raw rawResponse, place ...string) *response {
 
 var parameter = regexp.MustCompile(`\\\{[^}]*\\\}`)
 
-func (d *Document) add(method, template string, op *operation) {
+// add adds an operation; slashes says that a parameter at the end may hold them, or
+// be empty.
+func (d *Document) add(method, template string, slashes bool, op *operation) {
 	for _, p := range d.paths {
 		if p.template == template {
 			p.operations[method] = op
 			return
 		}
 	}
-	// A parameter at the end may hold slashes.
 	pattern := parameter.ReplaceAllString(regexp.QuoteMeta(template), `[^/]+`)
-	if strings.HasSuffix(template, "}") {
+	if slashes && strings.HasSuffix(template, "}") {
 		pattern = strings.TrimSuffix(pattern, `[^/]+`) + `.*`
 	}
 	d.paths = append(d.paths, &path{template, regexp.MustCompile("^" + pattern + "$"), map[string]*operation{method: op}})
