@@ -22,7 +22,7 @@ var messageFields = endpoint{
 		{name: "thinking", form: "enabled", value: object{"type": "enabled", "budget_tokens": 2048}, seen: either(told(2048, "budget_tokens", "thinkingBudget"), told("adaptive", "type"), told("MEDIUM", "thinkingLevel"))},
 		{name: "thinking", form: "adaptive", value: object{"type": "adaptive"}, usual: true, seen: either(told("adaptive", "type"), told(true, "includeThoughts"))},
 		{name: "thinking", form: "disabled", value: object{"type": "disabled"}, usual: true, seen: unthinking},
-		{name: "output_config.effort", value: "low", values: object{"codex": "high"}, seen: either(told("low", "effort"), told("high", "effort"), told("LOW", "thinkingLevel"))},
+		{name: "output_config.effort", value: "low", values: object{"codex": "high"}, seen: effort},
 		{name: "output_config.format", value: object{"type": "json_schema", "schema": answerSchema}, say: structured, seen: reached(property)},
 		{name: "output_format", value: object{"type": "json_schema", "schema": answerSchema}, say: structured, seen: reached(property)},
 		{name: "tools", value: messageTools["tools"], echo: "tool", seen: either(reached(toolName), calls(true))},

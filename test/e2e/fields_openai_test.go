@@ -36,7 +36,7 @@ var chatFields = endpoint{
 		{name: "logprobs", value: true},
 		{name: "top_logprobs", value: 2, body: object{"logprobs": false}},
 		{name: "logit_bias", value: object{"50256": -100}},
-		{name: "reasoning_effort", value: "low", values: object{"codex": "high"}, seen: either(told("low", "effort"), told("high", "effort"), told("LOW", "thinkingLevel"))},
+		{name: "reasoning_effort", value: "low", values: object{"codex": "high"}, seen: effort},
 		{name: "verbosity", value: "low", seen: told("low", "verbosity")},
 		{name: "response_format", form: "text", value: object{"type": "text"}, harmless: true},
 		{name: "response_format", form: "json_object", value: object{"type": "json_object"}, say: structured, seen: func(p probe) bool {

@@ -59,9 +59,18 @@ func (f field) label() string {
 	return "`" + f.name + "`: " + f.form
 }
 
+// on is the value for a backend.
+func (f field) on(backend string) any {
+	if value, ok := f.values[backend]; ok {
+		return value
+	}
+	return f.value
+}
+
 // probe is what became of a request.
 type probe struct {
 	backend string
+	value   any // of the field, also without it
 	status  int
 	header  http.Header
 	raw     string
@@ -195,11 +204,7 @@ func (e endpoint) request(backend string, f field, with bool) (body object, word
 		place(body, name, value, prompt)
 	}
 	if with {
-		value := f.value
-		if other, ok := f.values[backend]; ok {
-			value = other
-		}
-		place(body, f.name, value, prompt)
+		place(body, f.name, f.on(backend), prompt)
 	}
 	return body, word
 }
@@ -208,7 +213,7 @@ func (e endpoint) request(backend string, f field, with bool) (body object, word
 func (e endpoint) send(t *testing.T, backend string, f field, with bool) (probe, error) {
 	body, word := e.request(backend, f, with)
 	p, err := e.post(t, body)
-	p.backend = backend
+	p.backend, p.value = backend, f.on(backend)
 	if err != nil || backend == "echo" {
 		return p, err
 	}
@@ -270,6 +275,11 @@ func told(value any, keys ...string) func(probe) bool {
 	return func(p probe) bool {
 		return walk(p.sent, func(key string, v any) bool { return slices.Contains(keys, key) && fmt.Sprint(v) == fmt.Sprint(value) })
 	}
+}
+
+// effort says that the value reached the model API as the effort of reasoning.
+func effort(p probe) bool {
+	return told(p.value, "effort")(p) || told(strings.ToUpper(fmt.Sprint(p.value)), "thinkingLevel")(p)
 }
 
 // reached says that a text reached the model API.

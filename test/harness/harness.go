@@ -216,24 +216,6 @@ func Start(o Options) (*Server, error) {
 	}
 }
 
-// check puts the checking proxy before the server, if wanted.
-func (s *Server) check(wanted bool) error {
-	s.URL = s.Direct
-	if !wanted {
-		return nil
-	}
-	document, err := apicheck.Own()
-	if err == nil {
-		s.proxy, err = apicheck.NewProxy(document, s.Direct)
-	}
-	if err != nil {
-		s.Kill()
-		return err
-	}
-	s.URL = s.proxy.URL
-	return nil
-}
-
 // Environment is what servers and CLIs run in: nothing of the caller's but PATH,
 // a home, and no way out of the machine.
 func Environment(home string, add map[string]string) []string {
