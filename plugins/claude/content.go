@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clinvk/clinvk/plugins"
@@ -14,7 +15,8 @@ import (
 // API takes none.
 func content(m plugins.Message, composed bool) ([]any, *plugins.Error) {
 	var out []any
-	for _, part := range m.Parts {
+	parts, media := apart(m.Parts)
+	for _, part := range slices.Concat(parts, media) {
 		block, err := blockOf(m.Role, part)
 		if err != nil {
 			return nil, err
@@ -27,6 +29,30 @@ func content(m plugins.Message, composed bool) ([]any, *plugins.Error) {
 		out = guarded(m, out)
 	}
 	return out, nil
+}
+
+// apart takes media out of the results of tools that failed: the API takes only text
+// in those, and the CLI would drop the rest. They come behind everything else, as
+// nothing may stand between results.
+func apart(parts []plugins.Part) (rest, media []plugins.Part) {
+	for _, part := range parts {
+		r, ok := part.(plugins.ToolResult)
+		if !ok || !r.IsError {
+			rest = append(rest, part)
+			continue
+		}
+		var inner []plugins.Part
+		for _, p := range r.Parts {
+			if _, ok := p.(plugins.Blob); ok {
+				media = append(media, p)
+			} else {
+				inner = append(inner, p)
+			}
+		}
+		r.Parts = inner
+		rest = append(rest, r)
+	}
+	return rest, media
 }
 
 // blockOf makes one content block; nil when there is nothing to say.
