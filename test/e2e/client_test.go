@@ -22,6 +22,7 @@ type ask struct {
 	history []message // the last one is the prompt
 	stream  bool
 	onDelta func()            // called with the first delta
+	onPart  func(kind string) // called when a part begins
 	think   bool              // ask for reasoning, where a dialect shows it only then
 	agent   map[string]string // mode headers/fields: workdir, approval_mode, sandbox_mode
 	turns   []turn            // in place of history: content of all kinds
@@ -45,6 +46,7 @@ type reply struct {
 	tools   []string // agent's tool events of REST: "use NAME", "result TEXT"
 	err     *wireError
 	onDelta func()
+	onPart  func(kind string)
 	begin   time.Time
 	first   time.Time // first delta
 	end     time.Time
@@ -407,7 +409,7 @@ func (d dialect) do(ctx context.Context, url string, a ask) (*reply, error) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Anthropic-Version", "2023-06-01")
-	r := &reply{begin: time.Now(), onDelta: a.onDelta}
+	r := &reply{begin: time.Now(), onDelta: a.onDelta, onPart: a.onPart}
 	defer func() { r.end = time.Now() }()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -83,7 +83,7 @@ func canonical(text string) string {
 func scripted(calls ...part) string {
 	var b strings.Builder
 	for _, c := range calls {
-		fmt.Fprintf(&b, " tool=%s args=b64:%s", c.Name, base64.StdEncoding.EncodeToString([]byte(c.Text)))
+		fmt.Fprintf(&b, " tool=%s args=%s", c.Name, base64Text(c.Text))
 	}
 	return "[[" + strings.TrimSpace(b.String()) + "]]"
 }
@@ -97,7 +97,14 @@ func (r *reply) add(kind, text string) {
 		r.parts[n-1].Text += text
 		return
 	}
-	r.parts = append(r.parts, part{Kind: kind, Text: text})
+	r.begins(part{Kind: kind, Text: text})
+}
+
+func (r *reply) begins(p part) {
+	r.parts = append(r.parts, p)
+	if r.onPart != nil {
+		r.onPart(p.Kind)
+	}
 }
 
 // start, grow and stop take the events of a block; blocks must not overlap and are
@@ -112,7 +119,8 @@ func (r *reply) start(index int, p part) error {
 	if p.Kind == "call" {
 		p.Text = ""
 	}
-	r.parts, r.open = append(r.parts, p), true
+	r.open = true
+	r.begins(p)
 	return nil
 }
 
@@ -164,7 +172,7 @@ func (c openaiCall) take(r *reply, fragment bool) error {
 		if c.ID == "" || c.Type != "function" || c.Function.Name == "" || fragment && c.Function.Arguments != "" {
 			return fmt.Errorf("a call that begins as %+v", c)
 		}
-		r.parts = append(r.parts, call(c.ID, c.Function.Name, c.Function.Arguments))
+		r.begins(call(c.ID, c.Function.Name, c.Function.Arguments))
 		return nil
 	}
 	if c.Index > len(calls) || c.ID != "" || c.Function.Name != "" {
@@ -340,3 +348,6 @@ func anthropicTools(b map[string]any, a ask) {
 		b["output_config"] = map[string]any{"format": map[string]any{"type": "json_schema", "schema": json.RawMessage(a.schema)}}
 	}
 }
+
+// base64Text is how a script holds any text.
+func base64Text(s string) string { return "b64:" + base64.StdEncoding.EncodeToString([]byte(s)) }
