@@ -40,6 +40,7 @@ type reply struct {
 	think   string
 	parts   []part      // all content, in order
 	open    bool        // the last part is not at its end
+	events  int         // so far, where they are numbered
 	deltas  []time.Time // when each text delta came
 	usage   usage
 	finish  string

@@ -114,7 +114,7 @@ func TestMediaThatIsRefused(t *testing.T) {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
 			media := mediaOf[backend]
-			for i, d := range contentDialects {
+			for i, d := range contentDialects() {
 				for name, test := range map[string]struct {
 					part     part
 					statuses []int

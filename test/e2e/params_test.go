@@ -56,7 +56,18 @@ var settings = map[string][]setting{
 			upstream: map[string]string{"claude": "stop_sequences", "gemini": "generationConfig.stopSequences"},
 		},
 	},
+	"responses": {
+		{name: "temperature", value: 0.25, upstream: map[string]string{"claude": "temperature", "gemini": "generationConfig.temperature"}},
+		{name: "top_p", value: 0.5, upstream: map[string]string{"claude": "top_p", "gemini": "generationConfig.topP"}},
+		{name: "max_output_tokens", value: 321.0, upstream: map[string]string{"claude": "max_tokens", "gemini": "generationConfig.maxOutputTokens"}, host: true},
+	},
 }
+
+// Names of the settings that cut an answer; /responses has no stop.
+var (
+	stopName  = map[string]string{"openai": "stop", "anthropic": "stop_sequences"}
+	limitName = map[string]string{"openai": "max_tokens", "anthropic": "max_tokens", "responses": "max_output_tokens"}
+)
 
 // at finds a value in a body by its path.
 func at(fields map[string]any, path string) any {
@@ -85,7 +96,7 @@ func TestSettingsAreHonest(t *testing.T) {
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
-			for _, d := range contentDialects {
+			for _, d := range contentDialects() {
 				t.Run(d.name, func(t *testing.T) {
 					n := nonce()
 					list := settings[d.name]
@@ -121,7 +132,7 @@ func TestStrictParams(t *testing.T) {
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
-			for _, d := range contentDialects {
+			for _, d := range contentDialects() {
 				list := settings[d.name]
 				honoured := func(s setting) bool { return s.upstream[backend] != "" || s.host }
 				r, err := d.do(t.Context(), w.server.URL, ask{model: backend, history: prompt("hi"), extra: all(list, honoured)})
@@ -156,22 +167,26 @@ func TestStrictParams(t *testing.T) {
 // right reason, whether the provider does it, or the server where the CLI cannot be
 // told.
 func TestLimitsCutTheAnswer(t *testing.T) {
-	stopName := map[string]string{"openai": "stop", "anthropic": "stop_sequences"}
 	eachContent(t, func(t *testing.T, backend string, d dialect, stream bool) {
 		with := func(extra map[string]any) *reply {
 			return get(t, d, ask{model: backend, stream: stream, history: prompt(nonce() + " [[tokens=30 gap=1ms]]"), extra: extra})
 		}
 		if backend == "codex" {
-			r := with(map[string]any{stopName[d.name]: []any{"4 tok5"}}) // which no delta holds whole
-			if r.text != "tok0 tok1 tok2 tok3 tok" {
-				t.Errorf("text up to the stop: %q", r.text)
+			if stop, ok := stopName[d.name]; ok {
+				r := with(map[string]any{stop: []any{"4 tok5"}}) // which no delta holds whole
+				if r.text != "tok0 tok1 tok2 tok3 tok" {
+					t.Errorf("text up to the stop: %q", r.text)
+				}
+				checkEnd(t, d, r, "sequence")
 			}
-			checkEnd(t, d, r, "sequence")
-			r = with(map[string]any{"max_tokens": 8})
+			r := with(map[string]any{limitName[d.name]: 8})
 			if full := script(t, "[[tokens=30]]").Answer(); r.text == "" || len(r.text) > len(full)/2 || !strings.HasPrefix(full, r.text) {
 				t.Errorf("text of 8 tokens: %q", r.text)
 			}
 			checkEnd(t, d, r, "length")
+		}
+		if stream == (d.name == "openai") {
+			return // once for each dialect is enough
 		}
 		r := get(t, d, ask{model: backend, stream: stream, history: prompt(nonce() + " [[finish=length]]")})
 		if r.text != "tok0 tok1 tok2 " {
@@ -184,15 +199,16 @@ func TestLimitsCutTheAnswer(t *testing.T) {
 // TestLimitsOfTheServer are stop and the limit of tokens where nobody else could cut.
 func TestLimitsOfTheServer(t *testing.T) {
 	const says = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho"
-	for _, d := range contentDialects {
+	for _, d := range contentDialects() {
 		for _, stream := range []bool{false, true} {
-			name := map[string]string{"openai": "stop", "anthropic": "stop_sequences"}[d.name]
-			r := get(t, d, ask{model: "echo", stream: stream, history: prompt(says), extra: map[string]any{name: []any{"zeta", "ma d"}}})
-			if r.text != "alpha beta gam" {
-				t.Errorf("%s, stream %v: text up to the stop: %q", d.name, stream, r.text)
+			if stop, ok := stopName[d.name]; ok {
+				r := get(t, d, ask{model: "echo", stream: stream, history: prompt(says), extra: map[string]any{stop: []any{"zeta", "ma d"}}})
+				if r.text != "alpha beta gam" {
+					t.Errorf("%s, stream %v: text up to the stop: %q", d.name, stream, r.text)
+				}
+				checkEnd(t, d, r, "sequence")
 			}
-			checkEnd(t, d, r, "sequence")
-			r = get(t, d, ask{model: "echo", stream: stream, history: prompt(says), extra: map[string]any{"max_tokens": 4}})
+			r := get(t, d, ask{model: "echo", stream: stream, history: prompt(says), extra: map[string]any{limitName[d.name]: 4}})
 			if r.text == "" || len(r.text) > len(says)/2 || !strings.HasPrefix(says, r.text) {
 				t.Errorf("%s, stream %v: text of 4 tokens: %q", d.name, stream, r.text)
 			}

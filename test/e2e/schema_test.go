@@ -50,7 +50,7 @@ func TestAnswerThatBreaksItsSchema(t *testing.T) {
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
-			for i, d := range contentDialects {
+			for i, d := range contentDialects() {
 				for name, test := range map[string]struct{ schema, says string }{
 					"no JSON":      {answerSchema, "Here you are:"},
 					"another type": {answerSchema, `{"city":1,"people":"x","tags":[]}`},
@@ -83,7 +83,7 @@ func TestSchemaWithTools(t *testing.T) {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
 			want := call("", look.Name, `{"note":"x"}`)
-			for i, d := range contentDialects {
+			for i, d := range contentDialects() {
 				r := get(t, d, ask{
 					model: backend, stream: i == 0, schema: answerSchema, tools: []tool{look},
 					turns: []turn{user(text(nonce() + " [[tokens=0]] " + scripted(want)))},
@@ -97,7 +97,7 @@ func TestSchemaWithTools(t *testing.T) {
 
 // TestSchemaThatIsNone: what is no schema is refused before anything runs.
 func TestSchemaThatIsNone(t *testing.T) {
-	for _, d := range contentDialects {
+	for _, d := range contentDialects() {
 		for _, schema := range []string{`"text"`, `7`, `[]`} {
 			r, err := d.do(t.Context(), shared.server.URL, ask{model: "claude", schema: schema, history: prompt("x")})
 			if err != nil {

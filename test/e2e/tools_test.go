@@ -16,17 +16,13 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// contentDialects are those that carry a whole conversation with content of all
-// kinds.
-var contentDialects = []dialect{openaiChat, anthropicMessages}
-
 // eachContent runs f for every real backend, dialect and kind of answer; the backends
 // side by side.
 func eachContent(t *testing.T, f func(t *testing.T, backend string, d dialect, stream bool)) {
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
-			for _, d := range contentDialects {
+			for _, d := range contentDialects() {
 				for _, stream := range []bool{false, true} {
 					kind := map[bool]string{false: "plain", true: "stream"}[stream]
 					t.Run(d.name+"/"+kind, func(t *testing.T) { f(t, backend, d, stream) })
@@ -237,7 +233,7 @@ func TestToolChoice(t *testing.T) {
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
-			for i, d := range contentDialects {
+			for i, d := range contentDialects() {
 				for j, choice := range []string{"required", look.Name, "none"} {
 					t.Run(d.name+"/"+choice, func(t *testing.T) {
 						n := nonce()
@@ -292,7 +288,7 @@ func TestClientToolsAreNotRun(t *testing.T) {
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
-			for i, d := range contentDialects {
+			for i, d := range contentDialects() {
 				t.Run(d.name, func(t *testing.T) {
 					dir, n := t.TempDir(), nonce()
 					path := func(name string) string { return filepath.Join(dir, name) }
