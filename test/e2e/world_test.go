@@ -224,8 +224,8 @@ func (u upstream) find(text string) (out []*fakeapi.Request) {
 
 var nonces atomic.Int64
 
-// nonce is a word that occurs nowhere else.
-func nonce() string { return fmt.Sprintf("nonce%dx%d", os.Getpid(), nonces.Add(1)) }
+// nonce is a word that occurs nowhere else, not even as the beginning of another one.
+func nonce() string { return fmt.Sprintf("nonce%dx%dz", os.Getpid(), nonces.Add(1)) }
 
 // script parses what a prompt makes the fakes do.
 func script(t *testing.T, prompt string) fakeapi.Script {
