@@ -66,11 +66,8 @@ func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 	case plugins.Blob:
 		return mediaBlock(v)
 	case plugins.Reasoning:
-		// Reasoning is accepted back with its signature only, and that is base64:
-		// what is not comes from another backend.
-		_, foreign := base64.StdEncoding.DecodeString(string(v.Signature))
 		switch {
-		case role != plugins.RoleAssistant || len(v.Signature) == 0 || foreign != nil:
+		case role != plugins.RoleAssistant || !signed(v):
 			return nil, nil
 		case v.Redacted:
 			return wire.RedactedThinkingBlock(string(v.Signature)), nil
@@ -100,6 +97,13 @@ func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 		return wire.ToolResultBlock(v.CallID, inner, v.IsError), nil
 	}
 	return nil, plugins.Errorf(plugins.CodeUnsupported, "Claude Code cannot read such content")
+}
+
+// signed says that the API would take reasoning back: with its signature only, and
+// that is base64. What is not comes from another backend.
+func signed(r plugins.Reasoning) bool {
+	_, err := base64.StdEncoding.DecodeString(string(r.Signature))
+	return err == nil && len(r.Signature) > 0
 }
 
 func mediaBlock(b plugins.Blob) (any, *plugins.Error) {

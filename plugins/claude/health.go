@@ -190,7 +190,7 @@ func reasoned(messages []plugins.Message) bool {
 	return slices.ContainsFunc(messages, func(m plugins.Message) bool {
 		return slices.ContainsFunc(m.Parts, func(p plugins.Part) bool {
 			r, ok := p.(plugins.Reasoning)
-			return ok && len(r.Signature) > 0
+			return ok && signed(r)
 		})
 	})
 }
