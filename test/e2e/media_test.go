@@ -77,7 +77,6 @@ func TestImagesThatTheCLIChanges(t *testing.T) {
 		media         string
 		widest        int
 	}{
-		{"codex makes PNG of GIF", "codex", image("image/gif"), "image/png", 8},
 		{"codex shrinks", "codex", sized("image/png", 6400, 4), "image/png", 6000},
 		{"claude shrinks", "claude", sized("image/jpeg", 2400, 4), "image/jpeg", 2000},
 	} {

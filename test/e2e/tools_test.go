@@ -64,27 +64,10 @@ func carried(backend string, turns []turn) (out []turn) {
 			continue // is taken back by nobody else
 		case backend == "codex":
 			p.IsError = false // has no word for it
-		case backend == "gemini" && p.Kind == "result":
-			var media []turn
-			p.Parts, media = apart(p.Parts)
-			out = append(append(out, turn{t.Role, []part{p}}), media...)
-			continue
 		}
 		out = append(out, turn{t.Role, []part{p}})
 	}
 	return out
-}
-
-// apart takes the media out of a result: Gemini has them beside it.
-func apart(parts []part) (texts []part, media []turn) {
-	for _, p := range parts {
-		if p.Kind == "text" {
-			texts = append(texts, p)
-			continue
-		}
-		media = append(media, user(p))
-	}
-	return texts, media
 }
 
 // lostByCodex are keywords that the CLI of codex leaves out of schemas; the model then

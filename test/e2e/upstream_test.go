@@ -270,6 +270,7 @@ type sentPart struct {
 			Output *string `json:"output"`
 			Error  *string `json:"error"`
 		} `json:"response"`
+		Parts []sentPart `json:"parts"`
 	} `json:"functionResponse"`
 	InlineData *struct {
 		Media string `json:"mimeType"`
@@ -289,6 +290,9 @@ func (p sentPart) part() part {
 		}
 		if output != nil {
 			r.Parts = []part{text(*output)}
+		}
+		for _, inner := range p.FunctionResponse.Parts {
+			r.Parts = append(r.Parts, inner.part())
 		}
 		return r
 	case p.InlineData != nil && strings.HasPrefix(p.InlineData.Media, "image/"):
