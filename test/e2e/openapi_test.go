@@ -26,7 +26,7 @@ type served struct {
 	}
 }
 
-func document(t *testing.T) (d served, raw string) {
+func servedDocument(t *testing.T) (d served, raw string) {
 	t.Helper()
 	status, raw := ping(t, http.MethodGet, shared.server.URL+"/openapi.json", nil)
 	if status != http.StatusOK {
@@ -68,7 +68,7 @@ func ping(t *testing.T, method, url string, header http.Header) (status int, bod
 // TestServedDocument: the document that traffic is held against is the one that the
 // server gives away.
 func TestServedDocument(t *testing.T) {
-	d, raw := document(t)
+	d, raw := servedDocument(t)
 	want, err := openapi.Document(d.Info.Version)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func (d served) every(f func(method, path, operation string)) {
 // TestEveryRoute asks for each route, with methods that it has and has not. What the
 // answers look like is for the proxy to judge.
 func TestEveryRoute(t *testing.T) {
-	d, _ := document(t)
+	d, _ := servedDocument(t)
 	url := shared.server.URL
 	d.every(func(method, path, operation string) {
 		status, body := ping(t, method, url+path, nil)
@@ -127,7 +127,7 @@ func TestEveryRoute(t *testing.T) {
 
 // TestEveryRouteWithKeys: nothing but health is answered without one.
 func TestEveryRouteWithKeys(t *testing.T) {
-	d, _ := document(t)
+	d, _ := servedDocument(t)
 	w := newWorld(t, harness.Options{Config: "plugins: {allow: [echo]}\n", Env: map[string]string{"CLINVK_API_KEYS": "zebra-key-of-tests"}})
 	d.every(func(method, path, _ string) {
 		status, body := ping(t, method, w.server.URL+path, nil)
