@@ -15,8 +15,6 @@ var missing = []struct {
 	path, what string
 }{
 	{post, "/completions", "legacy completions; use /chat/completions"},
-	{post, "/responses", "the Responses API; use /chat/completions"},
-	{getDelete, "/responses/*rest", "stored responses"},
 	{post, "/embeddings", "embeddings"},
 	{post, "/moderations", "moderations"},
 	{post, "/audio/*rest", "audio"},
@@ -42,9 +40,8 @@ var missing = []struct {
 }
 
 var (
-	post      = []string{http.MethodPost}
-	getDelete = []string{http.MethodGet, http.MethodDelete}
-	all       = []string{http.MethodGet, http.MethodPost, http.MethodDelete}
+	post = []string{http.MethodPost}
+	all  = []string{http.MethodGet, http.MethodPost, http.MethodDelete}
 )
 
 func unsupported(what string) httpapi.Handler {

@@ -10,6 +10,7 @@ import (
 	"github.com/clinvk/clinvk/host/httpapi/anthropic"
 	"github.com/clinvk/clinvk/host/httpapi/meta"
 	"github.com/clinvk/clinvk/host/httpapi/openai"
+	"github.com/clinvk/clinvk/host/httpapi/openai/responses"
 	"github.com/clinvk/clinvk/host/httpapi/openapi"
 	"github.com/clinvk/clinvk/host/httpapi/rest"
 )
@@ -40,7 +41,7 @@ func TestRoutes(t *testing.T) {
 		operations[id] = true
 	}
 	for _, dialect := range []httpapi.Dialect{
-		rest.New(nil, false), openai.New(openai.Config{}), anthropic.New(anthropic.Config{}), meta.New(meta.Config{}),
+		rest.New(nil, false), openai.New(openai.Config{}), responses.New(responses.Config{}), anthropic.New(anthropic.Config{}), meta.New(meta.Config{}),
 	} {
 		for _, r := range dialect.Routes() {
 			if !operations[r.OperationID] {
