@@ -22,9 +22,11 @@ import (
 	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/meta"
 	"github.com/clinvk/clinvk/host/httpapi/openai"
+	"github.com/clinvk/clinvk/host/httpapi/openai/responses"
 	"github.com/clinvk/clinvk/host/httpapi/openapi"
 	"github.com/clinvk/clinvk/host/httpapi/rest"
 	"github.com/clinvk/clinvk/host/runner"
+	"github.com/clinvk/clinvk/host/store/sqlite"
 	"github.com/clinvk/clinvk/host/supervisor"
 )
 
@@ -67,6 +69,8 @@ type Host struct {
 	supervisor *supervisor.Supervisor
 	engine     *engine.Engine
 	handler    *httpapi.Server
+	responses  *responses.Dialect
+	store      *sqlite.Store // nil: it could not be opened
 	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
 
@@ -106,8 +110,22 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger,
 		WorkingDirs: engine.WorkingDirs{Allowed: s.Server.AllowedWorkdirPrefixes, Blocked: s.Server.BlockedWorkdirPrefixes},
 	})
+	h.openStore(ctx)
 	h.handler, err = h.newHandler()
 	return h, err
+}
+
+// openStore opens the store and makes what needs it. A server without does all that
+// needs no state.
+func (h *Host) openStore(ctx context.Context) {
+	c := responses.Config{Engine: h.engine, StrictParams: h.config.Settings.Server.StrictParams, Logger: h.log}
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.config.Settings.Home, "clinvk.db")})
+	if err != nil {
+		h.log.Error("there is no store: responses cannot be kept or continued", "error", err)
+	} else {
+		h.store, c.Store = s, s
+	}
+	h.responses = responses.New(c)
 }
 
 func (h *Host) newHandler() (*httpapi.Server, error) {
@@ -125,6 +143,7 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 				Media: fetcher,
 			}),
 			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
+			h.responses,
 			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
 		},
 		Fallback: meta.New(meta.Config{Engine: h.engine, Version: h.config.Version, OpenAPI: document, Detailed: keys.Authenticated}),
@@ -155,8 +174,14 @@ const (
 // Start starts the plugins. It returns when each had its first chance.
 func (h *Host) Start(ctx context.Context) error { return h.supervisor.Start(ctx) }
 
-// Stop ends the plugins and whatever they left behind.
-func (h *Host) Stop(ctx context.Context) error { return h.supervisor.Stop(ctx) }
+// Stop ends what runs in the background, the plugins and whatever they left behind.
+func (h *Host) Stop(ctx context.Context) error {
+	err := errors.Join(h.responses.Stop(ctx), h.supervisor.Stop(ctx))
+	if h.store != nil {
+		err = errors.Join(err, h.store.Close())
+	}
+	return err
+}
 
 // Serve answers on ln until ctx ends; then it takes no new turns, lets those that
 // run finish for ten seconds, and stops the plugins. ready is called when the
@@ -192,7 +217,8 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	watch.Wait()
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
-	err := h.engine.Drain(clean)
+	err := h.responses.Stop(clean)
+	err = errors.Join(err, h.engine.Drain(clean))
 	if err != nil {
 		h.log.Warn("stopping with turns under way", "error", err)
 	}

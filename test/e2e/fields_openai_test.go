@@ -43,7 +43,7 @@ var chatFields = endpoint{
 			return reached(`"json_object"`)(p) || reached("application/json")(p) || reached("json_schema")(p)
 		}},
 		{name: "response_format", form: "json_schema", value: object{
-			"type": "json_schema", "json_schema": object{"name": "zebras", "schema": answerSchema, "strict": true},
+			"type": "json_schema", "json_schema": object{"name": "zebras", "schema": fieldAnswerSchema, "strict": true},
 		}, say: structured, seen: reached(property)},
 		{name: "tools", value: chatTools["tools"], echo: "tool", seen: either(reached(toolName), calls(true))},
 		{name: "tool_choice", form: "auto", value: "auto", body: chatTools, echo: "tool", usual: true, seen: either(reached(toolName), calls(true))},

@@ -346,7 +346,7 @@ const (
 	page = "JVBERi0xLjQKJSVFT0YK"
 )
 
-var answerSchema = object{
+var fieldAnswerSchema = object{
 	"type": "object", "properties": object{property: object{"type": "integer"}}, "required": []string{property}, "additionalProperties": false,
 }
 

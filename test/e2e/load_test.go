@@ -74,14 +74,14 @@ func TestParallelStreams(t *testing.T) {
 	for _, backend := range realBackends {
 		for i := range others {
 			want := strings.Repeat(nonce()+" ", 40)
-			run(backend, scripted("text", want), want, dialects[i%len(dialects)])
+			run(backend, scriptOf("text", want), want, dialects[i%len(dialects)])
 		}
 	}
 	wg.Wait()
 }
 
 // scripted is a directive with a text.
-func scripted(key, text string) string {
+func scriptOf(key, text string) string {
 	return "[[" + key + "=b64:" + base64.StdEncoding.EncodeToString([]byte(text)) + "]]"
 }
 
@@ -92,7 +92,7 @@ const marks = "👩‍👩‍👧‍👦 é ẹ́ 🇩🇪 \u202eRTL 漢字 𝄞
 // reasoning and arguments; each dialect shows them whole, and each as what it is.
 func TestCodePoints(t *testing.T) {
 	each(t, func(t *testing.T, backend string, d dialect, stream bool) {
-		text := "[[split]] " + scripted("text", "said "+marks) + scripted("thought", "thought "+marks)
+		text := "[[split]] " + scriptOf("text", "said "+marks) + scriptOf("thought", "thought "+marks)
 		r := get(t, d, ask{model: backend, history: prompt(nonce() + " " + text), stream: stream, think: true})
 		if r.text != "said "+marks {
 			t.Errorf("the text is %q", r.text)

@@ -14,8 +14,6 @@ var missing = []struct {
 	methods    []string
 	path, what string
 }{
-	{post, "/responses", "the Responses API; use /chat/completions"},
-	{getDelete, "/responses/*rest", "stored responses"},
 	{post, "/embeddings", "embeddings"},
 	{post, "/moderations", "moderations"},
 	{post, "/audio/*rest", "audio"},
@@ -41,9 +39,8 @@ var missing = []struct {
 }
 
 var (
-	post      = []string{http.MethodPost}
-	getDelete = []string{http.MethodGet, http.MethodDelete}
-	all       = []string{http.MethodGet, http.MethodPost, http.MethodDelete}
+	post = []string{http.MethodPost}
+	all  = []string{http.MethodGet, http.MethodPost, http.MethodDelete}
 )
 
 func unsupported(what string) httpapi.Handler {

@@ -11,6 +11,7 @@ import (
 	"github.com/clinvk/clinvk/host/httpapi/anthropic"
 	"github.com/clinvk/clinvk/host/httpapi/meta"
 	"github.com/clinvk/clinvk/host/httpapi/openai"
+	"github.com/clinvk/clinvk/host/httpapi/openai/responses"
 	"github.com/clinvk/clinvk/host/httpapi/openapi"
 	"github.com/clinvk/clinvk/host/httpapi/rest"
 )
@@ -44,7 +45,7 @@ func TestRoutes(t *testing.T) {
 	}
 	routes := map[string]string{}
 	for _, dialect := range []httpapi.Dialect{
-		rest.New(rest.Config{}), openai.New(openai.Config{}), anthropic.New(anthropic.Config{}), meta.New(meta.Config{}),
+		rest.New(rest.Config{}), openai.New(openai.Config{}), responses.New(responses.Config{}), anthropic.New(anthropic.Config{}), meta.New(meta.Config{}),
 	} {
 		for _, r := range dialect.Routes() {
 			path := parameter.ReplaceAllString(r.Pattern, "{$1}")

@@ -1,0 +1,285 @@
+package responses
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/openai"
+	"github.com/clinvk/clinvk/host/httpapi/wire"
+	"github.com/clinvk/clinvk/host/store"
+)
+
+// Engine is what the dialect needs of the engine.
+type Engine interface {
+	Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, error)
+}
+
+// Store is what the dialect needs of a store. What an owner asks for and is not there
+// is store.ErrNotFound.
+type Store interface {
+	SaveResponse(ctx context.Context, r *store.Response) error
+	RenewResponse(ctx context.Context, id string, lease time.Time) error
+	Response(ctx context.Context, owner, id string) (*store.Response, error)
+	ResponseChain(ctx context.Context, owner, id string, limit int) ([]*store.Response, error)
+	DeleteResponse(ctx context.Context, owner, id string) error
+}
+
+// Config of the dialect.
+type Config struct {
+	// Engine that turns go to; required.
+	Engine Engine
+	// Store of responses; nil: there is none, and what needs it is refused.
+	Store Store
+	// StrictParams makes parameters that would be ignored an error
+	// (server.strict_params).
+	StrictParams bool
+	// Logger; nil: nowhere.
+	Logger *slog.Logger
+}
+
+// Dialect is the Responses API. It implements httpapi.Dialect; its methods may be
+// called concurrently.
+type Dialect struct {
+	config Config
+	errors openai.Dialect
+	runs   *runs
+}
+
+// New makes the dialect.
+func New(c Config) *Dialect {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Dialect{config: c, runs: newRuns()}
+}
+
+// Name for logs.
+func (*Dialect) Name() string { return "openai-responses" }
+
+// Prefixes of paths whose errors are OpenAI's.
+func (d *Dialect) Prefixes() []string { return d.errors.Prefixes() }
+
+// Routes lists what there is.
+func (d *Dialect) Routes() []httpapi.Route {
+	var out []httpapi.Route
+	for _, prefix := range openai.RoutePrefixes() {
+		at := prefix + "/responses"
+		out = append(out,
+			httpapi.Route{Method: http.MethodPost, Pattern: at, OperationID: "createResponse", Handle: d.create},
+			httpapi.Route{Method: http.MethodGet, Pattern: at + "/:id", OperationID: "getResponse", Handle: d.get},
+			httpapi.Route{Method: http.MethodDelete, Pattern: at + "/:id", OperationID: "deleteResponse", Handle: d.remove},
+			httpapi.Route{Method: http.MethodGet, Pattern: at + "/:id/input_items", OperationID: "listResponseInput", Handle: d.listInput},
+			httpapi.Route{Method: http.MethodPost, Pattern: at + "/:id/cancel", OperationID: "cancelResponse", Handle: d.cancel},
+			httpapi.Route{Method: http.MethodPost, Pattern: at + "/:id", OperationID: "unsupportedResponses", Handle: unsupported},
+		)
+	}
+	return out
+}
+
+// unsupported answers what OpenAI has and the CLIs have nothing for.
+func unsupported(_ http.ResponseWriter, _ *http.Request, p httprouter.Params) error {
+	switch id := p.ByName("id"); id {
+	case "input_tokens", "compact":
+		return httpapi.Errorf(http.StatusNotImplemented, "clinvk does not offer /responses/%s", id)
+	}
+	return httpapi.Errorf(http.StatusMethodNotAllowed, "a response takes GET and DELETE")
+}
+
+// errPrevious says that a response to be continued is not there.
+type errPrevious struct{ id string }
+
+func (e *errPrevious) Error() string {
+	return "Previous response with id '" + e.id + "' not found."
+}
+
+// WriteError writes err as OpenAI's envelope.
+func (d *Dialect) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	if e, ok := errors.AsType[*errPrevious](err); ok {
+		wire.Write(w, http.StatusBadRequest, openai.AppendError(nil, "previous_response_not_found", "previous_response_id", e.Error()))
+		return
+	}
+	d.errors.WriteError(w, r, err)
+}
+
+// needStore refuses what cannot be done without a store.
+func (d *Dialect) needStore(what string) error {
+	if d.config.Store == nil {
+		return engine.Errorf(engine.CodeUnavailable, "%s needs the server's store, which could not be opened; its log says why", what)
+	}
+	return nil
+}
+
+// create answers POST /responses.
+func (d *Dialect) create(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
+	q, err := d.read(r)
+	if err != nil {
+		return err
+	}
+	if q.background {
+		return d.begin(w, r, q)
+	}
+	x, err := d.config.Engine.Execute(r.Context(), &q.turn)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	record, err := newRecord(q, responseID(x.ID), x.Model)
+	if err != nil {
+		return err
+	}
+	kept := d.config.Store != nil && (q.store == nil || *q.store)
+	e := newEncoder(q, record, kept)
+	if kept {
+		e.ended = func(record *store.Response) { d.save(r.Context(), record) }
+	}
+	ignored := q.words(x.Ignored)
+	if q.stream {
+		return httpapi.Stream(w, r, x, ignored, e)
+	}
+	answer, err := httpapi.Collect(w, r, x, ignored)
+	if err != nil {
+		return err
+	}
+	e.answer(answer)
+	wire.Write(w, http.StatusOK, appendObject(nil, record, kept))
+	return nil
+}
+
+// answer takes a whole answer in, as the events of a stream.
+func (e *encoder) answer(a *engine.Answer) {
+	e.Begin(nil)
+	for i, part := range a.Parts {
+		switch p := part.(type) {
+		case engine.Text:
+			e.Event(nil, &engine.TextDelta{Block: i, Text: string(p)})
+		case engine.Reasoning:
+			e.Event(nil, &engine.ReasoningDelta{Block: i, Text: p.Text, Signature: p.Signature, Redacted: p.Redacted})
+		case engine.ToolCall:
+			e.Event(nil, &engine.ToolCallStarted{Block: i, ID: p.ID, Name: p.Name, Client: true})
+			e.Event(nil, &engine.ToolCallDone{ToolCall: p, Client: true})
+		}
+	}
+	e.Event(nil, &a.Completed)
+}
+
+// save keeps a response that is over, also when its client is gone. A failure costs
+// only that it cannot be continued.
+func (d *Dialect) save(ctx context.Context, record *store.Response) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	if err := d.config.Store.SaveResponse(ctx, record); err != nil {
+		d.config.Logger.Error("a response was not kept", "response", record.ID, "error", err)
+	}
+}
+
+// saveTime bounds the wait for the store, which may be another process's turn.
+const saveTime = 15 * time.Second
+
+// read decodes a request with the conversation that it continues.
+func (d *Dialect) read(r *http.Request) (*request, error) {
+	body, err := httpapi.ReadBody(r)
+	if err != nil {
+		return nil, err
+	}
+	q, err := decode(body)
+	if err != nil {
+		return nil, err
+	}
+	q.turn.Owner = httpapi.Owner(r)
+	if err := httpapi.ModeOf(r, &q.turn); err != nil {
+		return nil, err
+	}
+	if q.background || q.store != nil && *q.store {
+		if err := d.needStore("store and background"); err != nil {
+			return nil, err
+		}
+	}
+	past, err := d.past(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.converse(past, d.lookup(r.Context(), q.turn.Owner)); err != nil {
+		return nil, err
+	}
+	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
+		return nil, &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
+	}
+	return q, nil
+}
+
+// maxChain bounds how many responses one continues: more would not fit any model.
+const maxChain = 1000
+
+// past lists the items that the request continues, the oldest first.
+func (d *Dialect) past(ctx context.Context, q *request) ([]json.RawMessage, error) {
+	if q.previous == "" {
+		return nil, nil
+	}
+	if err := d.needStore("previous_response_id"); err != nil {
+		return nil, err
+	}
+	chain, err := d.config.Store.ResponseChain(ctx, q.turn.Owner, q.previous, maxChain)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &errPrevious{q.previous}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if last := chain[len(chain)-1]; !last.Lease.IsZero() && time.Now().Before(last.Lease) {
+		return nil, engine.Errorf(engine.CodeConflict, "response %s is still in progress; wait for its end", q.previous)
+	}
+	var past []json.RawMessage
+	for _, r := range chain {
+		past = append(past, r.Input, r.Output)
+	}
+	return past, nil
+}
+
+// lookup finds items by their ids, which tell the response that they belong to.
+func (d *Dialect) lookup(ctx context.Context, owner string) func(id string) (json.RawMessage, error) {
+	return func(id string) (json.RawMessage, error) {
+		_, base, _ := strings.Cut(id, "_")
+		base, _, ok := strings.Cut(base, "_")
+		if !ok || d.config.Store == nil {
+			return nil, nil
+		}
+		r, err := d.config.Store.Response(ctx, owner, idPrefix+base)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, items := range []json.RawMessage{r.Output, r.Input} {
+			if item := itemOf(items, id); item != nil {
+				return item, nil
+			}
+		}
+		return nil, nil
+	}
+}
+
+// itemOf finds an item by its id.
+func itemOf(items json.RawMessage, id string) json.RawMessage {
+	v, err := parseArray(items)
+	if err != nil {
+		return nil
+	}
+	for _, e := range v.Elements() {
+		if o, err := e.Object(); err == nil {
+			if s, err := o.Get("id").String(); err == nil && s == id {
+				return e.Raw()
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/clinvk/clinvk/host/store"
+)
+
+const responseColumns = `id, owner, previous_id, model, created, completed, status, lease, background,
+	input, output, usage, error, incomplete, settings`
+
+// pruneEvery is after how many saved responses the old ones are looked for.
+const pruneEvery = 64
+
+// SaveResponse adds a response, or replaces its owner's of the same id.
+func (s *Store) SaveResponse(ctx context.Context, r *store.Response) error {
+	result, err := s.db.ExecContext(ctx, `INSERT INTO responses (`+responseColumns+`)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+		ON CONFLICT (id) DO UPDATE SET completed = excluded.completed, status = excluded.status, lease = excluded.lease,
+			output = excluded.output, usage = excluded.usage, error = excluded.error, incomplete = excluded.incomplete
+		WHERE owner = excluded.owner`,
+		r.ID, r.Owner, r.Previous, r.Model, seconds(r.Created), seconds(r.Completed), r.Status, millis(r.Lease), r.Background,
+		[]byte(r.Input), []byte(r.Output), []byte(r.Usage), []byte(r.Error), []byte(r.Incomplete), []byte(r.Settings))
+	if err != nil {
+		return fmt.Errorf("saving response %s: %w", r.ID, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(fmt.Errorf("saving response %s: the id is taken", r.ID), err)
+	}
+	if s.saves.Add(1)%pruneEvery == 0 {
+		return s.prune(ctx)
+	}
+	return nil
+}
+
+// prune forgets responses that are too old or too many; those under work stay.
+func (s *Store) prune(ctx context.Context) error {
+	now := time.Now()
+	_, err := s.db.ExecContext(ctx, `DELETE FROM responses WHERE lease < ? AND (created < ? OR id IN
+		(SELECT id FROM responses ORDER BY created DESC, id DESC LIMIT -1 OFFSET ?))`,
+		millis(now), seconds(now.Add(-s.config.MaxAge)), s.config.MaxCount)
+	if err != nil {
+		return fmt.Errorf("forgetting old responses: %w", err)
+	}
+	return nil
+}
+
+// Response finds an owner's response; store.ErrNotFound.
+func (s *Store) Response(ctx context.Context, owner, id string) (*store.Response, error) {
+	row := s.db.QueryRowContext(ctx, `SELECT `+responseColumns+` FROM responses WHERE id = ? AND owner = ?`, id, owner)
+	r, err := scanResponse(row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("response %s: %w", id, store.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading response %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// ResponseChain is an owner's response and all before it, the oldest first, at most
+// limit; store.ErrNotFound if one of them is gone.
+func (s *Store) ResponseChain(ctx context.Context, owner, id string, limit int) (chain []*store.Response, err error) {
+	rows, err := s.db.QueryContext(ctx, `WITH RECURSIVE chain (link, before, depth) AS (
+			SELECT id, previous_id, 1 FROM responses WHERE id = ? AND owner = ?
+			UNION ALL
+			SELECT r.id, r.previous_id, depth + 1 FROM responses r JOIN chain ON r.id = before WHERE r.owner = ? AND depth < ?)
+		SELECT `+responseColumns+` FROM chain JOIN responses ON id = link ORDER BY depth DESC`, id, owner, owner, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading the responses before %s: %w", id, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		r, err := scanResponse(rows)
+		if err != nil {
+			return nil, fmt.Errorf("reading the responses before %s: %w", id, err)
+		}
+		chain = append(chain, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading the responses before %s: %w", id, err)
+	}
+	if len(chain) == 0 || len(chain) < limit && chain[0].Previous != "" {
+		return nil, fmt.Errorf("the chain of response %s: %w", id, store.ErrNotFound)
+	}
+	return chain, nil
+}
+
+// DeleteResponse forgets an owner's response; store.ErrNotFound.
+func (s *Store) DeleteResponse(ctx context.Context, owner, id string) error {
+	result, err := s.db.ExecContext(ctx, `DELETE FROM responses WHERE id = ? AND owner = ?`, id, owner)
+	if err != nil {
+		return fmt.Errorf("deleting response %s: %w", id, err)
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("deleting response %s: %w", id, err)
+	}
+	return nil
+}
+
+// RenewResponse vouches for a response until lease.
+func (s *Store) RenewResponse(ctx context.Context, id string, lease time.Time) error {
+	if _, err := s.db.ExecContext(ctx, `UPDATE responses SET lease = ? WHERE id = ? AND lease > 0`, millis(lease), id); err != nil {
+		return fmt.Errorf("renewing response %s: %w", id, err)
+	}
+	return nil
+}
+
+func scanResponse(row interface{ Scan(dest ...any) error }) (*store.Response, error) {
+	var r store.Response
+	var created, completed, lease int64
+	err := row.Scan(&r.ID, &r.Owner, &r.Previous, &r.Model, &created, &completed, &r.Status, &lease, &r.Background,
+		(*[]byte)(&r.Input), (*[]byte)(&r.Output), (*[]byte)(&r.Usage), (*[]byte)(&r.Error), (*[]byte)(&r.Incomplete), (*[]byte)(&r.Settings))
+	r.Created, r.Completed = fromSeconds(created), fromSeconds(completed)
+	if lease > 0 {
+		r.Lease = time.UnixMilli(lease)
+	}
+	return &r, err
+}
+
+// seconds is Unix time; the zero time is 0.
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromSeconds(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
+}
