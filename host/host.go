@@ -19,6 +19,7 @@ import (
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
 	"github.com/clinvk/clinvk/host/httpapi/anthropic"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/meta"
 	"github.com/clinvk/clinvk/host/httpapi/openai"
 	"github.com/clinvk/clinvk/host/httpapi/openapi"
@@ -113,11 +114,12 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 	}
 	server := h.config.Settings.Server
 	keys := httpapi.NewKeys(h.config.APIKeys)
+	fetcher := media.New(media.Config{Hosts: server.FetchRemoteMedia})
 	return httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{
 			rest.New(h.engine, server.StrictParams),
-			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams}),
-			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams}),
+			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
+			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
 		},
 		Fallback: meta.New(meta.Config{Engine: h.engine, Version: h.config.Version, OpenAPI: document, Detailed: keys.Authenticated}),
 		Guard: httpapi.Guard{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -163,6 +164,10 @@ type Server struct {
 	// not blocked.
 	AllowedWorkdirPrefixes []string `yaml:"allowed_workdir_prefixes"`
 	BlockedWorkdirPrefixes []string `yaml:"blocked_workdir_prefixes"`
+	// FetchRemoteMedia lists the hosts that images and documents may be fetched from
+	// when a request links them: names or addresses, with a port unless it is one of
+	// the usual ones; empty: none is fetched.
+	FetchRemoteMedia []string `yaml:"fetch_remote_media"`
 }
 
 // DefaultPort is where the server listens when nothing else is said.
@@ -281,6 +286,20 @@ var (
 	trustNames    = []string{"", "permissions", "lock"}
 )
 
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
+
+// isHost says whether s names a host, or an address, and maybe a port.
+func isHost(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		host, port = s, "80"
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return false
+	}
+	return hostName.MatchString(host) || net.ParseIP(host) != nil
+}
+
 func (c *Config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -293,6 +312,11 @@ func (c *Config) validate() error {
 	for _, o := range c.Server.CORSAllowedOrigins {
 		if o == "*" {
 			bad("server.cors_allowed_origins must name origins; \"*\" would let every web page run agents")
+		}
+	}
+	for _, h := range c.Server.FetchRemoteMedia {
+		if !isHost(h) {
+			bad("server.fetch_remote_media has %q; it must list hosts such as images.example.com, 10.0.0.5 or localhost:9000", h)
 		}
 	}
 	c.Limits.check("limits", bad)

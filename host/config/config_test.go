@@ -55,6 +55,7 @@ func TestErrorsSayWhatAndWhere(t *testing.T) {
 		{"no yaml", "a: [", "did not find"},
 		{"range", "server: {port: 70000}", "between 0 and 65535"},
 		{"wildcard", `server: {cors_allowed_origins: ["*"]}`, "every web page"},
+		{"link", `server: {fetch_remote_media: ["https://a.example"]}`, `server.fetch_remote_media has "https://a.example"; it must list hosts`},
 		{"turns", "limits: {max_concurrent: -1}", "limits.max_concurrent must not be negative"},
 		{"queue", "limits: {queue_timeout_secs: -1}", "limits.queue_timeout_secs must not be negative"},
 		{"no number", "limits: {max_memory_mb: 2GB}", "line 1"},
@@ -95,5 +96,17 @@ backends:
 	}
 	if got := c.LimitsOf("other"); got != c.Limits {
 		t.Errorf("other: %+v", got)
+	}
+}
+
+func TestHostsOfMedia(t *testing.T) {
+	for host, want := range map[string]bool{
+		"images.example.com": true, "localhost": true, "localhost:9000": true, "10.0.0.5": true, "::1": true, "[::1]:80": true, "a_b.lan": true,
+		"": false, "*": false, "*.example.com": false, "http://a.example": false, "a.example/x": false, "a:0": false, "a:http": false,
+		"a:70000": false, "u@a.example": false, "-a": false, "a b": false,
+	} {
+		if got := isHost(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
 	}
 }

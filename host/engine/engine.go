@@ -250,6 +250,9 @@ func (e *Engine) prepare(t *Turn, to target) *Turn {
 // check refuses what the backend cannot do and lists what it will not honour.
 // Before the plugin was ready once nothing is known and nothing refused.
 func check(backend string, t *Turn, info BackendInfo) (ignored []string, err error) {
+	if err := t.complete(); err != nil {
+		return nil, err
+	}
 	caps := info.Describe.GetCapabilities()
 	if caps == nil {
 		return nil, nil

@@ -126,6 +126,12 @@ type Blob struct {
 	MediaType string
 	Data      []byte
 	Name      string
+	// URL is where the content has to be fetched from before the turn is executed;
+	// MediaType is then what it must be, or with a slash at its end how that begins.
+	// Empty: Data holds the content.
+	URL string
+	// Field is the client's name of the URL, for errors.
+	Field string
 }
 
 // ToolCall is a call by the model.
@@ -154,6 +160,36 @@ func (Blob) isPart()       {}
 func (ToolCall) isPart()   {}
 func (ToolResult) isPart() {}
 func (Reasoning) isPart()  {}
+
+// complete refuses files that were not fetched: a plugin must not see a URL of the
+// client's, and nothing but the content would be of use to it.
+func (t *Turn) complete() error {
+	for _, m := range t.Messages {
+		if b := linked(m.Parts); b != nil {
+			err := Errorf(CodeUnsupported, "%s has a URL; send the content itself: it is not fetched here", b.Field)
+			err.Param = b.Field
+			return err
+		}
+	}
+	return nil
+}
+
+// linked finds the first file whose content is elsewhere.
+func linked(parts []Part) *Blob {
+	for _, p := range parts {
+		switch v := p.(type) {
+		case Blob:
+			if v.URL != "" {
+				return &v
+			}
+		case ToolResult:
+			if b := linked(v.Parts); b != nil {
+				return b
+			}
+		}
+	}
+	return nil
+}
 
 // Tool is a tool that the client carries out.
 type Tool struct {

@@ -51,8 +51,10 @@ func (d plainDialect) Prefixes() []string { return []string{d.prefix} }
 func (d plainDialect) Routes() []Route    { return d.routes }
 func (d plainDialect) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	p := NewProblem(r, err)
+	text := d.prefix + ": " + p.Detail
+	w.Header().Set("Content-Length", itoa(len(text)))
 	w.WriteHeader(p.Status)
-	_, _ = w.Write([]byte(d.prefix + ": " + p.Detail))
+	_, _ = w.Write([]byte(text))
 }
 
 func newTestServer(t *testing.T, c Config, routes ...Route) *Server {

@@ -161,10 +161,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Request-Id", a.id)
 	h.Set("Request-Id", a.id)
 	h.Set("X-Content-Type-Options", "nosniff")
-	begin := time.Now()
+	begin, body := time.Now(), r.Body
 	defer func() {
 		s.recovered(rec, r, recover())
 		s.access(rec, r, time.Since(begin))
+		linger(rec, r, body)
 	}()
 	if s.config.Guard.cors(rec, r) {
 		return

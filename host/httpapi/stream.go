@@ -2,10 +2,9 @@ package httpapi
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/clinvk/clinvk/host/engine"
@@ -36,18 +35,28 @@ type Encoder interface {
 // it is returned, nothing having been written. When nothing comes for a while, or
 // much that is no answer, the response begins all the same. Stream closes x.
 func Stream(w http.ResponseWriter, r *http.Request, x *engine.Execution, ignored []string, e Encoder) error {
+	return StreamChoices(w, r, x, nil, ignored, single{e})
+}
+
+// StreamChoices is Stream for several turns that are answered together, and run side
+// by side: x is choice 0, and each of more starts one more turn, on a goroutine of its
+// own. The first failure ends all of them.
+func StreamChoices(w http.ResponseWriter, r *http.Request, x *engine.Execution, more []Start, ignored []string, e ChoiceEncoder) error {
 	s := &streamer{w: w, encoder: e, x: x, ignored: ignored, events: make(chan item, streamBuffer), control: http.NewResponseController(w)}
 	about(r.Context()).backend = x.Backend
+	sources := newSources(r.Context(), x, more)
+	s.left = len(sources)
 	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.read(stop)
-	}()
+	var reading sync.WaitGroup
+	for choice, from := range sources {
+		reading.Go(func() { s.read(choice, from, stop) })
+	}
 	defer func() {
 		close(stop)
-		x.Close() // ends a Next that waits
-		<-done
+		for _, from := range sources {
+			from.Close() // ends a Next that waits
+		}
+		reading.Wait()
 	}()
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
@@ -93,8 +102,9 @@ const (
 )
 
 type item struct {
-	ev  engine.Event
-	err error
+	choice int
+	ev     engine.Event
+	err    error
 	// encoded is closed when the event was; nil: nobody waits for that.
 	encoded chan struct{}
 }
@@ -102,20 +112,22 @@ type item struct {
 type streamer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	encoder Encoder
-	x       *engine.Execution
+	encoder ChoiceEncoder
+	x       *engine.Execution // the first choice
 	ignored []string
 	events  chan item
-	pending []engine.Event // before the response begins
-	size    int            // of pending, in bytes
+	left    int    // choices that are not over
+	pending []item // before the response begins
+	size    int    // of pending, in bytes
 	begun   bool
 	buf     []byte
 }
 
-// read hands events over until the end.
-func (s *streamer) read(stop <-chan struct{}) {
+// read hands the events of one choice over until the end.
+func (s *streamer) read(choice int, from source, stop <-chan struct{}) {
 	for {
-		it := s.next()
+		it := next(from)
+		it.choice = choice
 		select {
 		case s.events <- it:
 		case <-stop:
@@ -135,15 +147,10 @@ func (s *streamer) read(stop <-chan struct{}) {
 	}
 }
 
-// next takes the next event. Nobody else recovers on this goroutine, and a panic
-// must not cost more than its turn.
-func (s *streamer) next() (it item) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			it = item{err: fmt.Errorf("panic: %v\n%s", cause, debug.Stack())}
-		}
-	}()
-	ev, err := s.x.Next()
+// next takes the next event.
+func next(from source) (it item) {
+	defer survive(&it.err)
+	ev, err := from.Next()
 	it = item{ev: ev, err: err}
 	if err == nil && engine.Size(ev) > bigEvent {
 		it.encoded = make(chan struct{})
@@ -157,15 +164,18 @@ func (s *streamer) take(it item) (over bool, err error) {
 	for {
 		switch {
 		case errors.Is(it.err, io.EOF):
-			return true, nil
+			if s.left--; s.left == 0 {
+				return true, nil
+			}
 		case it.err != nil:
 			e := engine.AsError(it.err)
 			if s.begun {
 				s.buf = s.encoder.Fail(s.buf, e)
 			}
 			return true, e
+		default:
+			s.encode(it)
 		}
-		s.encode(it.ev)
 		if it.encoded != nil {
 			close(it.encoded)
 		}
@@ -180,16 +190,16 @@ func (s *streamer) take(it item) (over bool, err error) {
 	}
 }
 
-func (s *streamer) encode(ev engine.Event) {
+func (s *streamer) encode(it item) {
 	if !s.begun {
-		s.size += engine.Size(ev)
-		if !begins(ev) && s.size <= pendingSize {
-			s.pending = append(s.pending, ev)
+		s.size += engine.Size(it.ev)
+		if !begins(it.ev) && s.size <= pendingSize {
+			s.pending = append(s.pending, it)
 			return
 		}
 		s.begin()
 	}
-	s.buf = s.encoder.Event(s.buf, ev)
+	s.buf = s.encoder.Event(s.buf, it.choice, it.ev)
 }
 
 // begins says whether an event is worth a response.
@@ -213,8 +223,8 @@ func (s *streamer) begin() {
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
 	s.buf = s.encoder.Begin(s.buf)
-	for _, ev := range s.pending {
-		s.buf = s.encoder.Event(s.buf, ev)
+	for _, it := range s.pending {
+		s.buf = s.encoder.Event(s.buf, it.choice, it.ev)
 	}
 	s.pending = nil
 }
@@ -236,16 +246,4 @@ func (s *streamer) flush() error {
 		err = nil
 	}
 	return err
-}
-
-// Collect runs x to its end and sets the headers of the answer. It closes x.
-func Collect(w http.ResponseWriter, r *http.Request, x *engine.Execution, ignored []string) (*engine.Answer, error) {
-	defer x.Close()
-	about(r.Context()).backend = x.Backend
-	answer, err := engine.Collect(x)
-	if err != nil {
-		return nil, err
-	}
-	BeginTurn(w, x, ignored)
-	return answer, nil
 }

@@ -24,10 +24,14 @@ func BeginTurn(w http.ResponseWriter, x *engine.Execution, ignored []string) {
 	h := w.Header()
 	h.Set(headerBackend, header(x.Backend))
 	h.Set(headerModel, header(x.Model))
+	setIgnored(h, ignored)
+	h.Set(headerTiming, timing(x.Timing()))
+}
+
+func setIgnored(h http.Header, ignored []string) {
 	if len(ignored) > 0 {
 		h.Set(headerIgnored, header(strings.Join(ignored, ", ")))
 	}
-	h.Set(headerTiming, timing(x.Timing()))
 }
 
 // header makes a client's text fit for a header.

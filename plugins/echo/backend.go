@@ -71,8 +71,11 @@ func (*backend) Models(context.Context) ([]plugins.Model, error) {
 
 // CountTokens counts as Execute does.
 //
-//nolint:unparam // the interface has an error
+//nolint:unparam // the interface has an estimate
 func (*backend) CountTokens(_ context.Context, turn *plugins.Turn) (int64, bool, error) {
+	if _, err := find(turn.Model); err != nil {
+		return 0, false, err
+	}
 	return inputTokens(turn), false, nil
 }
 

@@ -12,10 +12,11 @@ type shape struct {
 	id, model string
 	thinking  bool // show blocks of reasoning
 	omitted   bool // with their signature only
+	beta      bool // with the keys that only the beta API has
 }
 
 func (q *messagesRequest) shape(x *engine.Execution) shape {
-	return shape{id: answerID(x.ID), model: x.Model, thinking: q.thinking, omitted: q.omitted}
+	return shape{id: answerID(x.ID), model: x.Model, thinking: q.thinking, omitted: q.omitted, beta: q.terms.beta}
 }
 
 // answerID makes an execution's id look like Anthropic's; who knows one knows the other.
@@ -77,7 +78,15 @@ func encodeAnswer(s shape, a *engine.Answer) []byte {
 	b = append(append(b, stopReason(a.Reason, calls)...), `","stop_sequence":`...)
 	b = wire.AppendNullable(b, stopSequence(&a.Completed))
 	b = append(b, `,"stop_details":null,"container":null,"diagnostics":null,"usage":`...)
-	return append(appendUsage(b, a.Usage), '}')
+	return append(s.appendBeta(s.appendUsage(b, a.Usage)), '}')
+}
+
+// appendBeta appends the keys that the beta API's messages have besides.
+func (s shape) appendBeta(b []byte) []byte {
+	if s.beta {
+		b = append(b, `,"context_management":null`...)
+	}
+	return b
 }
 
 func stopSequence(c *engine.Completed) string {
@@ -107,22 +116,26 @@ func input(u engine.Usage) int64 {
 }
 
 // appendUsage appends the usage of a message. What is unknown is 0: clients add up.
-func appendUsage(b []byte, u engine.Usage) []byte {
-	b = appendCounts(append(b, '{'), u)
+func (s shape) appendUsage(b []byte, u engine.Usage) []byte {
+	b = s.appendCounts(append(b, '{'), u)
 	b = wire.AppendInt(b, `,"cache_creation":{"ephemeral_5m_input_tokens":`, engine.Known(u.CacheWriteTokens))
 	return append(b, `,"ephemeral_1h_input_tokens":0},"service_tier":"standard","inference_geo":null,"speed":null}`...)
 }
 
 // appendDeltaUsage appends the usage of a message_delta.
-func appendDeltaUsage(b []byte, u engine.Usage) []byte {
-	return append(appendCounts(append(b, '{'), u), '}')
+func (s shape) appendDeltaUsage(b []byte, u engine.Usage) []byte {
+	return append(s.appendCounts(append(b, '{'), u), '}')
 }
 
-func appendCounts(b []byte, u engine.Usage) []byte {
+func (s shape) appendCounts(b []byte, u engine.Usage) []byte {
 	b = wire.AppendInt(b, `"input_tokens":`, input(u))
 	b = wire.AppendInt(b, `,"output_tokens":`, engine.Known(u.OutputTokens))
 	b = wire.AppendInt(b, `,"cache_creation_input_tokens":`, engine.Known(u.CacheWriteTokens))
 	b = wire.AppendInt(b, `,"cache_read_input_tokens":`, engine.Known(u.CacheReadTokens))
 	b = wire.AppendInt(b, `,"output_tokens_details":{"thinking_tokens":`, engine.Known(u.ReasoningTokens))
-	return append(b, `},"server_tool_use":null`...)
+	b = append(b, `},"server_tool_use":null`...)
+	if s.beta {
+		b = append(b, `,"iterations":null,"fallback_credit":null`...)
+	}
+	return b
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
@@ -11,10 +12,10 @@ import (
 type blocks []string
 
 var (
-	onlyText    = blocks{"text"}
-	inResult    = blocks{"text", "image", "document"}
-	ofUser      = blocks{"text", "image", "document", "tool_result"}
-	ofAssistant = blocks{"text", "thinking", "redacted_thinking", "tool_use"}
+	ofSystem    = blocks{"text"}
+	inResult    = blocks{"text", "image", "document", "search_result", "tool_reference"}
+	ofUser      = blocks{"text", "image", "document", "search_result", "tool_result"}
+	ofAssistant = blocks{"text", "thinking", "redacted_thinking", "tool_use", "compaction"}
 )
 
 func (b blocks) has(kind string) bool {
@@ -49,7 +50,10 @@ func (c *conversation) content(v wire.Value, allowed blocks) ([]engine.Part, err
 			return nil, err
 		}
 		if !allowed.has(kind) {
-			return nil, o.Get("type").Unknown(allowed...)
+			if err := c.other(kind, o.Get("type"), allowed); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		block, err := c.block(kind, o)
 		if err != nil {
@@ -74,7 +78,7 @@ func (c *conversation) block(kind string, o wire.Object) ([]engine.Part, error) 
 	case "image":
 		return one(imageBlock(o.Get("source")))
 	case "document":
-		return c.document(o)
+		return c.named(o)
 	case "tool_use":
 		return one(c.toolUse(o))
 	case "tool_result":
@@ -87,6 +91,14 @@ func (c *conversation) block(kind string, o wire.Object) ([]engine.Part, error) 
 	case "redacted_thinking":
 		data, err := o.Get("data").NonEmpty()
 		return one(engine.Reasoning{Signature: decodeSignature(data), Redacted: true}, err)
+	case "search_result":
+		return one(c.searchResult(o))
+	case "tool_reference":
+		name, err := o.Get("tool_name").NonEmpty()
+		return one(engine.Text("The tool "+name+" is there."), err)
+	case "compaction":
+		summary, err := o.Get("content").OptionalString()
+		return one(engine.Text(summary), err)
 	}
 	return nil, o.Get("type").Unknown(kind) // cannot be: allowed lists what is above
 }
@@ -101,8 +113,8 @@ func source(v wire.Value) (string, wire.Object, error) {
 	return kind, o, err
 }
 
-func noFetch(o wire.Object) error {
-	return o.Get("type").Errorf("must be base64: files and URLs are not fetched")
+func noFile(o wire.Object) error {
+	return o.Get("type").Errorf("must be base64 or url: there are no stored files")
 }
 
 func imageBlock(v wire.Value) (engine.Part, error) {
@@ -110,25 +122,30 @@ func imageBlock(v wire.Value) (engine.Part, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case kind == "url" || kind == "file":
-		return nil, noFetch(o)
+	case kind == "url":
+		return media.Image(o.Get("url"))
+	case kind == "file":
+		return nil, noFile(o)
 	case kind != "base64":
-		return nil, o.Get("type").Unknown("base64")
+		return nil, o.Get("type").Unknown("base64", "url")
 	}
 	return blob(o, "image/")
 }
 
 // blob reads media_type and data of a base64 source.
 func blob(o wire.Object, prefix string) (engine.Blob, error) {
-	media, err := o.Get("media_type").NonEmpty()
+	mediaType, err := o.Get("media_type").NonEmpty()
 	if err != nil {
 		return engine.Blob{}, err
 	}
-	if !strings.HasPrefix(media, prefix) {
+	if !strings.HasPrefix(mediaType, prefix) {
 		return engine.Blob{}, o.Get("media_type").Errorf("must begin with %s", prefix)
 	}
 	data, err := o.Get("data").Base64()
-	return engine.Blob{MediaType: media, Data: data}, err
+	if err != nil {
+		return engine.Blob{}, err
+	}
+	return media.Inline(o.Get("media_type"), mediaType, data)
 }
 
 func (c *conversation) document(block wire.Object) ([]engine.Part, error) {
@@ -150,10 +167,14 @@ func (c *conversation) document(block wire.Object) ([]engine.Part, error) {
 		return []engine.Part{engine.Text(s)}, err
 	case "content":
 		return c.content(o.Get("content"), blocks{"text", "image"})
-	case "url", "file":
-		return nil, noFetch(o)
+	case "url":
+		b, err := media.Document(o.Get("url"))
+		b.Name = title
+		return []engine.Part{b}, err
+	case "file":
+		return nil, noFile(o)
 	}
-	return nil, o.Get("type").Unknown("base64", "text", "content")
+	return nil, o.Get("type").Unknown("base64", "text", "content", "url")
 }
 
 func (c *conversation) toolUse(o wire.Object) (engine.Part, error) {

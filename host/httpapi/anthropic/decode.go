@@ -7,6 +7,7 @@ import (
 
 // messagesRequest is a decoded POST /v1/messages.
 type messagesRequest struct {
+	terms  terms
 	turn   engine.Turn
 	stream bool
 	// thinking says that the client wants to see blocks of reasoning; without being
@@ -17,17 +18,21 @@ type messagesRequest struct {
 	// ignored lists what the client asked for that no backend can do and that does
 	// little harm.
 	ignored []string
+	// withheld are the names of tools that are not offered to the model.
+	withheld []string
 }
 
 // Bounds.
 const (
 	maxTools = 1024
 	maxStop  = 64
+	// minThinking is the least budget of reasoning, in tokens.
+	minThinking = 1024
 )
 
-// decodeMessages reads the body of a POST /v1/messages. The error names the field
-// that is wrong: *wire.Error.
-func decodeMessages(body []byte) (*messagesRequest, error) {
+// decodeMessages reads the body of a POST /v1/messages, or of a count of its tokens,
+// which has no max_tokens. The error names the field that is wrong: *wire.Error.
+func decodeMessages(body []byte, t terms) (*messagesRequest, error) {
 	root, err := wire.Parse(body)
 	if err != nil {
 		return nil, err
@@ -36,21 +41,22 @@ func decodeMessages(body []byte) (*messagesRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &messagesRequest{}
+	q := &messagesRequest{terms: t}
 	if q.turn.Model, err = o.Get("model").NonEmpty(); err != nil {
 		return nil, err
 	}
-	if q.turn.System, q.turn.Messages, err = decodeConversation(o.Get("system"), o.Get("messages")); err != nil {
+	if err = q.decodeConversation(o.Get("system"), o.Get("messages")); err != nil {
 		return nil, err
 	}
 	r := wire.Read(o)
-	q.decodeSampling(r)
+	if !t.count {
+		q.decodeSampling(r)
+		q.stream = r.Bool("stream")
+	}
 	r.Fail(q.decodeThinking(o.Get("thinking")))
 	r.Fail(q.decodeOutput(o))
 	r.Fail(q.decodeTools(o))
-	q.stream = r.Bool("stream")
-	q.refuse(r)
-	q.ignore(r)
+	q.settle(r, requestFields, "")
 	if r.Err() != nil {
 		return nil, r.Err()
 	}
@@ -67,6 +73,14 @@ func (q *messagesRequest) decodeSampling(r *wire.Reader) {
 	s.TopP = r.Float("top_p", 0, 1)
 	s.TopK = r.Int("top_k", 0)
 	s.Stop = r.Strings("stop_sequences", maxStop)
+	if !q.terms.noSampling {
+		return
+	}
+	for _, name := range []string{"temperature", "top_p", "top_k"} {
+		if v := r.Get(name); !v.IsNull() {
+			r.Fail(v.Errorf("is no parameter of this version of the API; send anthropic-version: 2023-06-01 to set it"))
+		}
+	}
 }
 
 // decodeThinking maps the budget of reasoning. How much there is without a budget
@@ -90,18 +104,38 @@ func (q *messagesRequest) decodeThinking(v wire.Value) error {
 	switch kind {
 	case "enabled":
 		q.thinking = true
-		if q.turn.Sampling.ReasoningTokens = r.Int("budget_tokens", 1); r.Err() == nil && q.turn.Sampling.ReasoningTokens == nil {
-			return o.Get("budget_tokens").Errorf("is required")
-		}
-	case "adaptive":
+		return q.decodeBudget(o.Get("budget_tokens"))
+	case "adaptive", "between_tools":
 		q.thinking = true
 	case "disabled":
 		none := int64(0)
 		q.turn.Sampling.ReasoningTokens = &none
 	default:
-		return o.Get("type").Unknown("enabled", "disabled", "adaptive")
+		return o.Get("type").Unknown("enabled", "disabled", "adaptive", "between_tools")
 	}
-	return r.Err()
+	return nil
+}
+
+func (q *messagesRequest) decodeBudget(v wire.Value) error {
+	budget, err := v.Int(minThinking)
+	if err != nil {
+		return err
+	}
+	if budget == nil {
+		return v.Errorf("is required")
+	}
+	if limit := q.turn.Sampling.MaxOutputTokens; limit != nil && *budget >= *limit && !q.terms.interleaved {
+		return v.Errorf("must be less than max_tokens, which is %d", *limit)
+	}
+	q.turn.Sampling.ReasoningTokens = budget
+	return nil
+}
+
+// outputFields are those of output_config.
+var outputFields = []requestField{
+	{name: "effort"},
+	{name: "format"},
+	{name: "task_budget", treatment: noted, kind: "object"},
 }
 
 // decodeOutput reads effort and the schema of the answer, which was a field of its
@@ -121,6 +155,7 @@ func (q *messagesRequest) decodeOutput(o wire.Object) error {
 	r := wire.Read(config)
 	q.turn.Sampling.ReasoningEffort = r.Word("effort")
 	r.Fail(q.decodeFormat(config.Get("format")))
+	q.settle(r, outputFields, "output_config.")
 	return r.Err()
 }
 
@@ -141,30 +176,6 @@ func (q *messagesRequest) decodeFormat(v wire.Value) error {
 	}
 	q.turn.OutputSchema, err = o.Get("schema").Schema()
 	return err
-}
-
-// refuse fails for what would change the answer in a way that nothing here can do.
-func (q *messagesRequest) refuse(r *wire.Reader) {
-	if v := r.Get("container"); !v.IsNull() {
-		r.Fail(v.Errorf("is not supported"))
-	}
-	if v := r.Get("mcp_servers"); !v.IsNull() {
-		if _, err := v.Array(); err != nil {
-			r.Fail(err)
-		} else if v.Length() > 0 {
-			r.Fail(v.Errorf("is not supported; give the model tools, or set the servers up in the CLI"))
-		}
-	}
-}
-
-// ignore checks the types of fields without effect, and notes those of which a client
-// may notice that.
-func (q *messagesRequest) ignore(r *wire.Reader) {
-	r.Objects("metadata", "context_management", "cache_control")
-	r.String("service_tier")
-	if v := r.Get("context_management"); !v.IsNull() {
-		q.ignored = append(q.ignored, "context_management")
-	}
 }
 
 // Anthropic's names of fields.

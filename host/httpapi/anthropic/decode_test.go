@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/dialecttest"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
@@ -53,8 +54,9 @@ func TestDecodeMessages(t *testing.T) {
 			 "context_management":{"edits":[]},"output_config":{},"unknown":1,"temperature":1,"top_p":0.5,"top_k":4,"stop_sequences":["a"]`,
 			engine.Turn{Sampling: engine.Sampling{Temperature: ptr(1.0), TopP: ptr(0.5), TopK: ptr(int64(4)), Stop: []string{"a"}}},
 		},
-		"thinking":          {`"thinking":{"type":"enabled","budget_tokens":2048}`, engine.Turn{Sampling: engine.Sampling{ReasoningTokens: ptr(int64(2048))}}},
+		"thinking":          {`"thinking":{"type":"enabled","budget_tokens":1024},"max_tokens":1025`, engine.Turn{Sampling: engine.Sampling{ReasoningTokens: ptr(int64(1024)), MaxOutputTokens: ptr(int64(1025))}}},
 		"adaptive thinking": {`"thinking":{"type":"adaptive","display":"summarized"},"output_config":{"effort":"max"}`, engine.Turn{Sampling: engine.Sampling{ReasoningEffort: "max"}}},
+		"between tools":     {`"thinking":{"type":"between_tools"}`, engine.Turn{}},
 		"no thinking":       {`"thinking":{"type":"disabled"}`, engine.Turn{Sampling: engine.Sampling{ReasoningTokens: ptr(int64(0))}}},
 		"format":            {`"output_config":{"format":{"type":"json_schema","schema":{"type": "object"}}}`, engine.Turn{OutputSchema: schema}},
 		"old format":        {`"output_format":{"type":"json_schema","schema":{"type":"object"}}`, engine.Turn{OutputSchema: schema}},
@@ -73,8 +75,13 @@ func TestDecodeMessages(t *testing.T) {
 				ToolChoice: engine.ToolChoice{Kind: engine.ToolChoiceName, Name: "a"},
 			},
 		},
-		"no call":     {`"tool_choice":{"type":"none"}`, engine.Turn{ToolChoice: engine.ToolChoice{Kind: engine.ToolChoiceNone}}},
-		"auto":        {`"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`, engine.Turn{}},
+		"no call": {`"tool_choice":{"type":"none"}`, engine.Turn{ToolChoice: engine.ToolChoice{Kind: engine.ToolChoiceNone}}},
+		"auto":    {`"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`, engine.Turn{}},
+		"one call": {
+			`"tools":[{"name":"a","input_schema":{"type":"object"}}],"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`,
+			engine.Turn{Tools: []engine.Tool{{Name: "a", InputSchema: schema}}, SingleCall: true},
+		},
+		"much":        {`"max_tokens":1000000000000`, engine.Turn{Sampling: engine.Sampling{MaxOutputTokens: ptr(int64(1e12))}}},
 		"system text": {`"system":"be terse"`, engine.Turn{System: "be terse"}},
 		"system blocks": {
 			`"system":[{"type":"text","text":"one","cache_control":{"type":"ephemeral"}},{"type":"text","text":""},{"type":"text","text":"two"}],
@@ -83,17 +90,25 @@ func TestDecodeMessages(t *testing.T) {
 		},
 		"blocks": {
 			`"messages":[{"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}},
-			  {"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}},
-			  {"type":"document","title":"t","source":{"type":"base64","media_type":"application/pdf","data":"aGk="}},
+			  {"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}},
+			  {"type":"document","title":"t","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}},
 			  {"type":"document","source":{"type":"text","media_type":"text/plain","data":"plain"}},
 			  {"type":"document","source":{"type":"content","content":[{"type":"text","text":"c1"},{"type":"text","text":"c2"}]}}]},
 			  {"role":"user","content":"again"}]`,
 			engine.Turn{Messages: []engine.Message{
-				user(engine.Text("a"), engine.Blob{MediaType: "image/png", Data: []byte("hi")},
-					engine.Blob{MediaType: "application/pdf", Data: []byte("hi"), Name: "t"},
+				user(engine.Text("a"), engine.Blob{MediaType: "image/png", Data: []byte("\x89PNG\r\n\x1a\n")},
+					engine.Blob{MediaType: "application/pdf", Data: []byte("%PDF-"), Name: "t"},
 					engine.Text("plain"), engine.Text("c1"), engine.Text("c2")),
 				user(engine.Text("again")),
 			}},
+		},
+		"links": {
+			`"messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}},
+			  {"type":"document","title":"t","source":{"type":"url","url":"https://example.com/a.pdf"}}]}]`,
+			engine.Turn{Messages: []engine.Message{user(
+				engine.Blob{MediaType: "image/", URL: "https://example.com/a.png", Field: "messages[0].content[0].source.url"},
+				engine.Blob{MediaType: "application/pdf", Name: "t", URL: "https://example.com/a.pdf", Field: "messages[0].content[1].source.url"},
+			)}},
 		},
 		"history with calls": {
 			`"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[
@@ -101,7 +116,7 @@ func TestDecodeMessages(t *testing.T) {
 			  {"type":"text","text":"calling"},{"type":"tool_use","id":"t1","name":"a","input":{ "q" : [1, 2] },"caller":{"type":"direct"}},
 			  {"type":"tool_use","id":"t2","name":"b","input":{}}]},
 			  {"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","content":"r1"},{"type":"tool_result","tool_use_id":"t2","is_error":true},
-			  {"type":"tool_result","tool_use_id":"t9","content":[{"type":"text","text":"r"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}}]},
+			  {"type":"tool_result","tool_use_id":"t9","content":[{"type":"text","text":"r"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}}]},
 			  {"type":"text","text":"go"}]},{"role":"assistant","content":[]}]`,
 			engine.Turn{Messages: []engine.Message{
 				user(engine.Text("hi")),
@@ -109,7 +124,7 @@ func TestDecodeMessages(t *testing.T) {
 					engine.Text("calling"), engine.ToolCall{ID: "t1", Name: "a", Arguments: `{"q":[1,2]}`}, engine.ToolCall{ID: "t2", Name: "b", Arguments: `{}`}),
 				user(engine.ToolResult{CallID: "t1", Name: "a", Parts: []engine.Part{engine.Text("r1")}},
 					engine.ToolResult{CallID: "t2", Name: "b", IsError: true},
-					engine.ToolResult{CallID: "t9", Parts: []engine.Part{engine.Text("r"), engine.Blob{MediaType: "image/png", Data: []byte("hi")}}},
+					engine.ToolResult{CallID: "t9", Parts: []engine.Part{engine.Text("r"), engine.Blob{MediaType: "image/png", Data: []byte("\x89PNG\r\n\x1a\n")}}},
 					engine.Text("go")),
 			}},
 		},
@@ -119,11 +134,14 @@ func TestDecodeMessages(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q, err := decodeMessages(complete(tt.body))
+			dialecttest.Valid(t, "MessageRequest", complete(tt.body))
+			q, err := decodeMessages(complete(tt.body), terms{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			tt.want.Model, tt.want.Sampling.MaxOutputTokens = "m", ptr(int64(100))
+			if tt.want.Model = "m"; tt.want.Sampling.MaxOutputTokens == nil {
+				tt.want.Sampling.MaxOutputTokens = ptr(int64(100))
+			}
 			if tt.want.Messages == nil {
 				tt.want.Messages = hi
 			}
@@ -160,12 +178,14 @@ func TestRefuseMessages(t *testing.T) {
 		"call of the user":      {block(`{"type":"tool_use","id":"t","name":"a","input":{}}`), "messages[0].content[0].type"},
 		"result of the model":   {answer(`{"type":"tool_result","tool_use_id":"t"}`), "messages[0].content[0].type"},
 		"text no string":        {block(`{"type":"text","text":1}`), "messages[0].content[0].text"},
-		"image url":             {block(`{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}`), "messages[0].content[0].source.type"},
+		"image without url":     {block(`{"type":"image","source":{"type":"url"}}`), "messages[0].content[0].source.url"},
+		"image by id":           {block(`{"type":"image","source":{"type":"file","file_id":"f"}}`), "messages[0].content[0].source.type"},
+		"image of another type": {block(`{"type":"image","source":{"type":"base64","media_type":"image/gif","data":"iVBORw0KGgo="}}`), "messages[0].content[0].source.media_type"},
 		"image without source":  {block(`{"type":"image"}`), "messages[0].content[0].source"},
 		"image type":            {block(`{"type":"image","source":{"type":"base64","media_type":"text/html","data":"aGk="}}`), "messages[0].content[0].source.media_type"},
 		"image no base64":       {block(`{"type":"image","source":{"type":"base64","media_type":"image/png","data":"*"}}`), "messages[0].content[0].source.data"},
-		"document url":          {block(`{"type":"document","source":{"type":"url","url":"https://example.com/a.pdf"}}`), "messages[0].content[0].source.type"},
-		"document no pdf":       {block(`{"type":"document","source":{"type":"base64","media_type":"image/png","data":"aGk="}}`), "messages[0].content[0].source.media_type"},
+		"document url":          {block(`{"type":"document","source":{"type":"url","url":"a.pdf"}}`), "messages[0].content[0].source.url"},
+		"document no pdf":       {block(`{"type":"document","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}}`), "messages[0].content[0].source.media_type"},
 		"document type":         {block(`{"type":"document","source":{"type":"x"}}`), "messages[0].content[0].source.type"},
 		"call without id":       {answer(`{"type":"tool_use","name":"a","input":{}}`), "messages[0].content[0].id"},
 		"call without name":     {answer(`{"type":"tool_use","id":"t","input":{}}`), "messages[0].content[0].name"},
@@ -194,14 +214,15 @@ func TestRefuseMessages(t *testing.T) {
 		"thinking type":         {with(`"thinking":{"type":"deep"}`), "thinking.type"},
 		"no budget":             {with(`"thinking":{"type":"enabled"}`), "thinking.budget_tokens"},
 		"budget":                {with(`"thinking":{"type":"enabled","budget_tokens":"x"}`), "thinking.budget_tokens"},
+		"small budget":          {with(`"thinking":{"type":"enabled","budget_tokens":1023},"max_tokens":2000`), "thinking.budget_tokens"},
+		"budget beyond the end": {with(`"thinking":{"type":"enabled","budget_tokens":2000},"max_tokens":2000`), "thinking.budget_tokens"},
+		"begun answer":          {message(`{"role":"user","content":"hi"},{"role":"assistant","content":"The answer is ("}`), "messages"},
+		"only an answer":        {answer(`{"type":"text","text":"hello"}`), "messages"},
 		"effort":                {with(`"output_config":{"effort":"-x"}`), "output_config.effort"},
 		"format":                {with(`"output_config":{"format":{"type":"xml"}}`), "output_config.format.type"},
 		"format without schema": {with(`"output_format":{"type":"json_schema"}`), "output_format.schema"},
-		"container":             {with(`"container":"c"`), "container"},
-		"mcp servers":           {with(`"mcp_servers":[{"type":"url"}]`), "mcp_servers"},
 		"tools":                 {with(`"tools":{}`), "tools"},
 		"tool no object":        {with(`"tools":["a"]`), "tools[0]"},
-		"tool of the server":    {with(`"tools":[{"type":"web_search_20250305","name":"web_search"}]`), "tools[0].type"},
 		"tool name":             {with(`"tools":[{"name":"a.b","input_schema":{}}]`), "tools[0].name"},
 		"tool without schema":   {with(`"tools":[{"name":"a"}]`), "tools[0].input_schema"},
 		"same tool twice":       {with(`"tools":[` + tool + `,` + tool + `]`), "tools[1]"},
@@ -212,7 +233,7 @@ func TestRefuseMessages(t *testing.T) {
 		"choice without name":   {with(`"tools":[` + tool + `],"tool_choice":{"type":"tool"}`), "tool_choice.name"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := decodeMessages([]byte(tt.body))
+			_, err := decodeMessages([]byte(tt.body), terms{})
 			f, ok := errors.AsType[*wire.Error](err)
 			if !ok {
 				t.Fatalf("got %v, want an error about %s", err, tt.param)
@@ -225,11 +246,11 @@ func TestRefuseMessages(t *testing.T) {
 }
 
 func TestIgnored(t *testing.T) {
-	q, err := decodeMessages(complete(`"context_management":{},"tools":[{"name":"a","input_schema":{}}],"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`))
+	q, err := decodeMessages(complete(`"context_management":{}`), terms{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"max_tokens", "stop_sequences", "temperature", "tool_choice.disable_parallel_tool_use", "context_management"}
+	want := []string{"max_tokens", "stop_sequences", "temperature", "context_management"}
 	if diff := cmp.Diff(want, q.words([]string{engine.FieldMaxOutputTokens, engine.FieldStop, engine.FieldTemperature})); diff != "" {
 		t.Error(diff)
 	}
@@ -243,28 +264,53 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-func FuzzDecodeMessages(f *testing.F) {
+// seed adds bodies of requests for the fuzzer to begin with.
+func seed(f *testing.F) {
 	f.Add([]byte(`{"model":"m","max_tokens":1,"system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"},
-		{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}},{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"r"}]}]}],
-		"tools":[{"name":"a","input_schema":{}}],"tool_choice":{"type":"tool","name":"a"},"thinking":{"type":"enabled","budget_tokens":1}}`))
+		{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}},{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"r"}]}]}],
+		"tools":[{"name":"a","input_schema":{}}],"tool_choice":{"type":"tool","name":"a"},"thinking":{"type":"enabled","budget_tokens":1024}}`))
 	f.Add([]byte(`{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"a","input":{}},
-		{"type":"thinking","thinking":"x","signature":"base64:eA=="},{"type":"redacted_thinking","data":"x"}]},
-		{"role":"user","content":[{"type":"document","source":{"type":"content","content":"x"}}]}]}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		q, err := decodeMessages(body)
-		if err != nil {
-			if _, ok := errors.AsType[*wire.Error](err); !ok {
-				t.Fatalf("not an error of a field: %v", err)
-			}
-			return
+		{"type":"thinking","thinking":"x","signature":"base64:eA=="},{"type":"redacted_thinking","data":"x"},{"type":"server_tool_use"},{"type":"compaction","content":"c"}]},
+		{"role":"user","content":[{"type":"document","title":"t","context":"c","source":{"type":"content","content":"x"}},
+		{"type":"search_result","title":"t","source":"s","content":[{"type":"text","text":"r"}],"citations":{"enabled":true}}]},
+		{"role":"system","content":"x","clear_at":"next_user_message"},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"a"}]}]}],
+		"tools":[{"type":"bash_20250124","name":"bash"},{"type":"web_search_20250305","name":"w"},{"name":"a","input_schema":{},"input_examples":[{}],"strict":true,"allowed_callers":["direct"]}],
+		"speed":"fast","inference_geo":"global","fallbacks":"default","output_config":{"task_budget":{}},"temperature":1}`))
+}
+
+func FuzzDecodeMessages(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, body []byte) { checkDecode(t, body, terms{}) })
+}
+
+func FuzzDecodeCountTokens(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, body []byte) { checkDecode(t, body, terms{count: true, noSampling: true}) })
+}
+
+// checkDecode decodes whatever it is given to a turn or to an error of a field.
+func checkDecode(t *testing.T, body []byte, how terms) {
+	q, err := decodeMessages(body, how)
+	if err != nil {
+		if _, ok := errors.AsType[*wire.Error](err); !ok {
+			t.Fatalf("not an error of a field: %v", err)
 		}
-		if q.turn.Model == "" || len(q.turn.Messages) == 0 || q.turn.Sampling.MaxOutputTokens == nil {
-			t.Fatalf("not a turn: %+v", q.turn)
+		return
+	}
+	if q.turn.Model == "" || len(q.turn.Messages) == 0 || (q.turn.Sampling.MaxOutputTokens == nil) != how.count {
+		t.Fatalf("not a turn: %+v", q.turn)
+	}
+	for _, m := range q.turn.Messages {
+		if len(m.Parts) == 0 || m.Role == 0 {
+			t.Fatalf("not a message: %+v", m)
 		}
-		for _, m := range q.turn.Messages {
-			if len(m.Parts) == 0 || m.Role == 0 {
-				t.Fatalf("not a message: %+v", m)
-			}
+	}
+	if last := q.turn.Messages[len(q.turn.Messages)-1]; last.Role != engine.RoleUser && !how.count {
+		t.Fatalf("nothing to answer: %+v", last)
+	}
+	for _, tool := range q.turn.Tools {
+		if tool.Name == "" || !json.Valid(tool.InputSchema) {
+			t.Fatalf("not a tool: %+v", tool)
 		}
-	})
+	}
 }

@@ -8,12 +8,14 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
 // Engine is what the dialect needs of the engine.
 type Engine interface {
 	Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, error)
+	CountTokens(ctx context.Context, t *engine.Turn) (engine.TokenCount, error)
 	Models() []engine.Model
 	Model(id string) (engine.Model, error)
 }
@@ -25,6 +27,8 @@ type Config struct {
 	// StrictParams makes parameters that would be ignored an error
 	// (server.strict_params).
 	StrictParams bool
+	// Media fetches linked images and documents; nil: none is fetched.
+	Media *media.Fetcher
 }
 
 // Dialect is Anthropic's. It implements httpapi.Dialect; its methods may be called
@@ -50,6 +54,7 @@ func (d *Dialect) Routes() []httpapi.Route {
 	for _, prefix := range prefixes {
 		out = append(out,
 			httpapi.Route{Method: http.MethodPost, Pattern: prefix + "/messages", OperationID: "createMessage", Handle: d.message},
+			httpapi.Route{Method: http.MethodPost, Pattern: prefix + "/messages/count_tokens", OperationID: "countMessageTokens", Handle: d.countTokens},
 			httpapi.Route{Method: http.MethodGet, Pattern: prefix + "/models", OperationID: "listAnthropicModels", Handle: d.listModels},
 			httpapi.Route{Method: http.MethodGet, Pattern: prefix + "/models/*model", OperationID: "getAnthropicModel", Handle: d.getModel},
 		)
@@ -68,7 +73,6 @@ var missing = []struct {
 	methods    []string
 	path, what string
 }{
-	{post, "/messages/count_tokens", "counting of tokens"},
 	{post, "/complete", "the legacy completions; use /v1/messages"},
 	{all, "/messages/batches", "batches"},
 	{all, "/messages/batches/*rest", "batches"},
@@ -89,21 +93,10 @@ func unsupported(what string) httpapi.Handler {
 	}
 }
 
-// message answers POST /v1/messages. Every anthropic-version and beta is taken.
+// message answers POST /v1/messages.
 func (d *Dialect) message(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
-	body, err := httpapi.ReadBody(r)
+	q, err := d.decode(r, termsOf(r))
 	if err != nil {
-		return err
-	}
-	q, err := decodeMessages(body)
-	if err != nil {
-		return err
-	}
-	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
-		return &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
-	}
-	q.turn.Owner = httpapi.Owner(r)
-	if err := httpapi.ModeOf(r, &q.turn); err != nil {
 		return err
 	}
 	x, err := d.config.Engine.Execute(r.Context(), &q.turn)
@@ -121,4 +114,24 @@ func (d *Dialect) message(w http.ResponseWriter, r *http.Request, _ httprouter.P
 	}
 	wire.Write(w, http.StatusOK, encodeAnswer(q.shape(x), answer))
 	return nil
+}
+
+// decode reads a request whose body is that of a message.
+func (d *Dialect) decode(r *http.Request, t terms) (*messagesRequest, error) {
+	body, err := httpapi.ReadBody(r)
+	if err != nil {
+		return nil, err
+	}
+	q, err := decodeMessages(body, t)
+	if err != nil {
+		return nil, err
+	}
+	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
+		return nil, &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
+	}
+	q.turn.Owner = httpapi.Owner(r)
+	if err := httpapi.ModeOf(r, &q.turn); err != nil {
+		return nil, err
+	}
+	return q, d.config.Media.Complete(r.Context(), &q.turn)
 }

@@ -111,7 +111,8 @@ func TestErrorsOverHTTP(t *testing.T) {
 		"method":       {"GET", messages, "", ``, 405, `"invalid_request_error"`},
 		"content type": {"POST", messages, "text/plain", `{}`, 415, `"invalid_request_error"`},
 		"batches":      {"POST", messages + "/batches", "application/json", `{}`, 501, `batches`},
-		"count":        {"POST", messages + "/count_tokens", "application/json", `{}`, 501, `counting`},
+		"count":        {"POST", messages + "/count_tokens", "application/json", `{}`, 400, `"model: is required"`},
+		"count by GET": {"GET", messages + "/count_tokens", "", ``, 405, `"invalid_request_error"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res, body := send(t, tt.method, tt.url, tt.contentType, tt.body)
@@ -167,7 +168,7 @@ func client(url string) sdk.Client {
 }
 
 var params = sdk.MessageNewParams{
-	Model: "echo", MaxTokens: 9,
+	Model: "echo", MaxTokens: 4096,
 	System:   []sdk.TextBlockParam{{Text: "be terse"}},
 	Messages: []sdk.MessageParam{sdk.NewUserMessage(sdk.NewTextBlock("hi"))},
 	Thinking: sdk.ThinkingConfigParamOfEnabled(2048),

@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/clinvk/clinvk/host/engine"
@@ -16,14 +17,18 @@ type conversation struct {
 	system   []string
 	messages []engine.Message
 	calls    map[string]string // id to name, for results
+	// fleeting are the indices of messages of the system that the next message of the
+	// user makes go away.
+	fleeting []int
+	note     func(name string) // notes what is ignored
 }
 
-func decodeConversation(system, messages wire.Value) (string, []engine.Message, error) {
-	c := conversation{calls: map[string]string{}}
+func (q *messagesRequest) decodeConversation(system, messages wire.Value) error {
+	c := conversation{calls: map[string]string{}, note: q.note}
 	if !system.IsNull() {
 		text, err := c.text(system)
 		if err != nil {
-			return "", nil, err
+			return err
 		}
 		if text != "" {
 			c.system = append(c.system, text)
@@ -31,22 +36,26 @@ func decodeConversation(system, messages wire.Value) (string, []engine.Message, 
 	}
 	elements, err := messages.Array()
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	for _, e := range elements {
 		if err := c.message(e); err != nil {
-			return "", nil, err
+			return err
 		}
 	}
 	if len(c.messages) == 0 {
-		return "", nil, messages.Errorf("must have at least one message of the user")
+		return messages.Errorf("must have at least one message of the user")
 	}
-	return strings.Join(c.system, "\n\n"), c.messages, nil
+	if c.messages[len(c.messages)-1].Role == engine.RoleAssistant && !q.terms.count {
+		return messages.Errorf("must end with a message of the user: an answer cannot be begun for the model (prefill)")
+	}
+	q.turn.System, q.turn.Messages = strings.Join(c.system, "\n\n"), c.messages
+	return nil
 }
 
 // text reads a string or an array of blocks of text, joined by an empty line.
 func (c *conversation) text(v wire.Value) (string, error) {
-	blocks, err := c.content(v, onlyText)
+	blocks, err := c.content(v, ofSystem)
 	if err != nil {
 		return "", err
 	}
@@ -71,24 +80,56 @@ func (c *conversation) message(v wire.Value) error {
 	content := o.Get("content")
 	switch role {
 	case "user":
+		c.forget()
 		return c.add(engine.RoleUser, content, ofUser)
 	case "assistant":
 		return c.add(engine.RoleAssistant, content, ofAssistant)
 	case "system":
-		text, err := c.text(content)
-		if err != nil {
-			return err
-		}
-		if len(c.messages) == 0 {
-			c.system = append(c.system, text)
-			return nil
-		}
-		c.messages = append(c.messages, engine.Message{
-			Role: engine.RoleUser, Parts: []engine.Part{engine.Text("<system>\n" + text + "\n</system>")},
-		})
-		return nil
+		return c.systemMessage(o)
 	}
 	return o.Get("role").Unknown("user", "assistant", "system")
+}
+
+// systemMessage reads a message of the system. One that only sets output_config for
+// the turns after it has no content.
+func (c *conversation) systemMessage(o wire.Object) error {
+	r := wire.Read(o)
+	r.Objects("output_config")
+	clear := r.String("clear_at")
+	if r.Err() != nil {
+		return r.Err()
+	}
+	content := o.Get("content")
+	if settings := o.Get("output_config"); !settings.IsNull() {
+		c.note("messages.output_config")
+		if content.IsNull() {
+			return nil
+		}
+	}
+	text, err := c.text(content)
+	if err != nil {
+		return err
+	}
+	fleeting := clear == "next_user_message"
+	if len(c.messages) == 0 && !fleeting {
+		c.system = append(c.system, text)
+		return nil
+	}
+	if fleeting {
+		c.fleeting = append(c.fleeting, len(c.messages))
+	}
+	c.messages = append(c.messages, engine.Message{
+		Role: engine.RoleUser, Parts: []engine.Part{engine.Text("<system>\n" + text + "\n</system>")},
+	})
+	return nil
+}
+
+// forget takes fleeting messages of the system out.
+func (c *conversation) forget() {
+	for _, i := range slices.Backward(c.fleeting) {
+		c.messages = slices.Delete(c.messages, i, i+1)
+	}
+	c.fleeting = nil
 }
 
 // add appends a message; one without content, which is an empty earlier answer, says

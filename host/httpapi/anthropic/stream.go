@@ -63,7 +63,7 @@ func (s *stream) start(b []byte) []byte {
 	b = append(b, "event: message_start\ndata: "+`{"type":"message_start","message":`...)
 	b = s.appendHead(b)
 	b = append(b, `],"stop_reason":null,"stop_sequence":null,"stop_details":null,"container":null,"diagnostics":null,"usage":`...)
-	return append(appendUsage(b, s.usage), "}}\n\n"...)
+	return append(s.appendBeta(s.appendUsage(b, s.usage)), "}}\n\n"...)
 }
 
 // enter makes (kind, number) the open block; content is what it starts with.
@@ -126,7 +126,7 @@ func (s *stream) completed(b []byte, v *engine.Completed) []byte {
 	b = append(s.leave(b), "event: message_delta\ndata: "+`{"type":"message_delta","delta":{"stop_reason":"`...)
 	b = append(append(b, stopReason(v.Reason, s.calls)...), `","stop_sequence":`...)
 	b = append(wire.AppendNullable(b, stopSequence(v)), `,"stop_details":null,"container":null},"usage":`...)
-	b = append(appendDeltaUsage(b, v.Usage), "}\n\n"...)
+	b = append(s.appendBeta(s.appendDeltaUsage(b, v.Usage)), "}\n\n"...)
 	return append(b, "event: message_stop\ndata: "+`{"type":"message_stop"}`+"\n\n"...)
 }
 

@@ -23,6 +23,8 @@ type Engine struct {
 	Refusal error
 	// Ignored fields of every execution.
 	Ignored []string
+	// Count is what CountTokens returns.
+	Count engine.TokenCount
 
 	mu   sync.Mutex
 	turn *engine.Turn
@@ -41,7 +43,15 @@ func (e *Engine) Execute(_ context.Context, t *engine.Turn) (*engine.Execution, 
 	return x, nil
 }
 
-// Turn is the last turn that was executed.
+// CountTokens returns Count, or fails with Refusal.
+func (e *Engine) CountTokens(_ context.Context, t *engine.Turn) (engine.TokenCount, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.turn = t
+	return e.Count, e.Refusal
+}
+
+// Turn is the last turn that was executed or counted.
 func (e *Engine) Turn() *engine.Turn {
 	e.mu.Lock()
 	defer e.mu.Unlock()

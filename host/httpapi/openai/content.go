@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
@@ -92,7 +93,7 @@ func userPart(kind string, o wire.Object) (engine.Part, error) {
 	return nil, o.Get("type").Unknown("text", "image_url", "file", "input_audio")
 }
 
-// imagePart takes {"url": "data:…"}, and the bare string that some clients send.
+// imagePart takes {"url": "…"}, and the bare string that some clients send.
 func imagePart(v wire.Value) (engine.Part, error) {
 	url := v
 	if !v.IsString() {
@@ -102,14 +103,7 @@ func imagePart(v wire.Value) (engine.Part, error) {
 		}
 		url = o.Get("url")
 	}
-	media, data, err := url.DataURL()
-	if err != nil {
-		return nil, err
-	}
-	if !strings.HasPrefix(media, "image/") {
-		return nil, url.Errorf("must be an image, not %s", media)
-	}
-	return engine.Blob{MediaType: media, Data: data}, nil
+	return media.Image(url)
 }
 
 func filePart(v wire.Value) (engine.Part, error) {
@@ -124,11 +118,13 @@ func filePart(v wire.Value) (engine.Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	media, data, err := o.Get("file_data").DataURL()
+	mediaType, data, err := o.Get("file_data").DataURL()
 	if err != nil {
 		return nil, err
 	}
-	return engine.Blob{MediaType: media, Data: data, Name: name}, nil
+	b, err := media.Inline(o.Get("file_data"), mediaType, data)
+	b.Name = name
+	return b, err
 }
 
 func audioPart(v wire.Value) (engine.Part, error) {
@@ -140,12 +136,12 @@ func audioPart(v wire.Value) (engine.Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	media, ok := map[string]string{"wav": "audio/wav", "mp3": "audio/mpeg"}[format]
+	mediaType, ok := map[string]string{"wav": "audio/wav", "mp3": "audio/mpeg"}[format]
 	if !ok {
 		return nil, o.Get("format").Unknown("wav", "mp3")
 	}
 	data, err := o.Get("data").Base64()
-	return engine.Blob{MediaType: media, Data: data}, err
+	return engine.Blob{MediaType: mediaType, Data: data}, err
 }
 
 // assistantParts reads the text of an earlier answer, which may be absent.

@@ -34,13 +34,13 @@ func TestDecodeChat(t *testing.T) {
 		"null is absence": {
 			`"stream":null,"stream_options":null,"max_tokens":null,"stop":null,"temperature":null,"tools":null,"tool_choice":null,
 			 "response_format":null,"n":null,"logprobs":null,"top_logprobs":null,"logit_bias":null,"metadata":null,"user":null,
-			 "functions":null,"parallel_tool_calls":null,"reasoning_effort":null,"modalities":null,"seed":null`,
+			 "functions":null,"function_call":null,"parallel_tool_calls":null,"audio":null,"prediction":null,"web_search_options":null,"reasoning_effort":null,"modalities":null,"seed":null`,
 			engine.Turn{},
 		},
 		"what must be accepted": {
 			`"frequency_penalty":0.5,"presence_penalty":-2,"seed":7,"user":"u","logit_bias":{},"metadata":{"a":"b"},"store":true,
 			 "service_tier":"auto","prompt_cache_key":"k","safety_identifier":"s","modalities":["text"],"response_format":{"type":"text"},
-			 "stream_options":{},"verbosity":null,"reasoning_effort":"xhigh","unknown":{"x":1},"n":1,"logprobs":false,"top_logprobs":0`,
+			 "stream_options":{"include_obfuscation":false},"verbosity":null,"reasoning_effort":"xhigh","unknown":{"x":1},"n":1,"logprobs":false,"top_logprobs":0`,
 			engine.Turn{Sampling: engine.Sampling{
 				FrequencyPenalty: ptr(0.5), PresencePenalty: ptr(-2.0), Seed: ptr(int64(7)), ReasoningEffort: "xhigh",
 			}},
@@ -60,6 +60,46 @@ func TestDecodeChat(t *testing.T) {
 			engine.Turn{Tools: []engine.Tool{
 				{Name: "a", Description: "d", InputSchema: json.RawMessage(`{"type":"object"}`)},
 				{Name: "b", InputSchema: json.RawMessage(noParameters)},
+			}},
+		},
+		"one call at most": {
+			`"tools":[{"type":"function","function":{"name":"b","description":null,"parameters":null,"strict":null}}],"parallel_tool_calls":false`,
+			engine.Turn{Tools: []engine.Tool{{Name: "b", InputSchema: json.RawMessage(noParameters)}}, SingleCall: true},
+		},
+		"functions": {
+			`"functions":[{"name":"a","description":"d","parameters":{"type":"object"}}],"function_call":"auto"`,
+			engine.Turn{Tools: []engine.Tool{{Name: "a", Description: "d", InputSchema: json.RawMessage(`{"type":"object"}`)}}, SingleCall: true},
+		},
+		"forced function": {
+			`"functions":[{"name":"a"}],"function_call":{"name":"a"}`,
+			engine.Turn{
+				Tools: []engine.Tool{{Name: "a", InputSchema: json.RawMessage(noParameters)}}, SingleCall: true,
+				ToolChoice: engine.ToolChoice{Kind: engine.ToolChoiceName, Name: "a"},
+			},
+		},
+		"no function": {
+			`"functions":[{"name":"a"}],"function_call":"none"`,
+			engine.Turn{
+				Tools: []engine.Tool{{Name: "a", InputSchema: json.RawMessage(noParameters)}}, SingleCall: true,
+				ToolChoice: engine.ToolChoice{Kind: engine.ToolChoiceNone},
+			},
+		},
+		"schema without a name": {`"response_format":{"type":"json_schema","json_schema":{"schema":{}}}`, engine.Turn{OutputSchema: json.RawMessage(`{}`)}},
+		"schema without schema": {`"response_format":{"type":"json_schema","json_schema":{"name":"n"}}`, engine.Turn{OutputSchema: json.RawMessage(anyObject)}},
+		"what a conversation may carry": {
+			`"messages":[{"role":"user","name":"ann","content":"hi"},
+			  {"role":"assistant","content":"a","refusal":null,"audio":null,"tool_calls":null,"function_call":null,"annotations":[],"reasoning_content":"hm"},
+			  {"role":"assistant","content":null,"refusal":"no"},{"role":"user","content":"go"}]`,
+			engine.Turn{Messages: []engine.Message{user(engine.Text("hi")), assistant(engine.Text("a")), assistant(engine.Text("no")), user(engine.Text("go"))}},
+		},
+		"link": {
+			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]},
+			  {"role":"tool","tool_call_id":"c","content":[{"type":"text","text":"r"},{"type":"image_url","image_url":"https://example.com/b"}]}]`,
+			engine.Turn{Messages: []engine.Message{
+				user(engine.Blob{MediaType: "image/", URL: "https://example.com/a.png", Field: "messages[0].content[0].image_url.url"}),
+				user(engine.ToolResult{CallID: "c", Parts: []engine.Part{
+					engine.Text("r"), engine.Blob{MediaType: "image/", URL: "https://example.com/b", Field: "messages[1].content[1].image_url"},
+				}}),
 			}},
 		},
 		"forced": {
@@ -116,14 +156,14 @@ func TestDecodeChat(t *testing.T) {
 		},
 		"parts": {
 			`"messages":[{"role":"user","content":[{"type":"text","text":"look: "},{"type":"text","text":""},
-			  {"type":"image_url","image_url":{"url":"data:image/png;base64,aGk=","detail":"low"}},
-			  {"type":"file","file":{"filename":"f.pdf","file_data":"data:application/pdf;base64,aGk="}},
+			  {"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgo=","detail":"low"}},
+			  {"type":"file","file":{"filename":"f.pdf","file_data":"data:application/pdf;base64,JVBERi0="}},
 			  {"type":"input_audio","input_audio":{"data":"aGk=","format":"mp3"}}]},
 			  {"role":"assistant","content":[{"type":"text","text":"a"},{"type":"refusal","refusal":"no"}]},
 			  {"role":"assistant","content":[]},{"role":"assistant","content":""},{"role":"user","content":""}]`,
 			engine.Turn{Messages: []engine.Message{
-				user(engine.Text("look: "), engine.Blob{MediaType: "image/png", Data: []byte("hi")},
-					engine.Blob{MediaType: "application/pdf", Data: []byte("hi"), Name: "f.pdf"},
+				user(engine.Text("look: "), engine.Blob{MediaType: "image/png", Data: []byte("\x89PNG\r\n\x1a\n")},
+					engine.Blob{MediaType: "application/pdf", Data: []byte("%PDF-"), Name: "f.pdf"},
 					engine.Blob{MediaType: "audio/mpeg", Data: []byte("hi")}),
 				assistant(engine.Text("a"), engine.Text("no")),
 				user(engine.Text("")),
@@ -188,7 +228,12 @@ func TestRefuseChat(t *testing.T) {
 		"unknown part":          {message(`{"role":"user","content":[{"type":"text","text":"a"},{"type":"hologram"}]}`), "messages[0].content[1].type"},
 		"text no string":        {message(`{"role":"user","content":[{"type":"text","text":1}]}`), "messages[0].content[0].text"},
 		"image of system":       {message(`{"role":"system","content":[{"type":"image_url"}]}`), "messages[0].content[0].type"},
-		"remote image":          {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]}`), "messages[0].content[0].image_url.url"},
+		"image of another type": {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/gif;base64,iVBORw0KGgo="}}]}`), "messages[0].content[0].image_url.url"},
+		"image from a file":     {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///a.png"}}]}`), "messages[0].content[0].image_url.url"},
+		"empty image":           {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"}}]}`), "messages[0].content[0].image_url.url"},
+		"file no pdf":           {message(`{"role":"user","content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,aGk="}}]}`), "messages[0].content[0].file.file_data"},
+		"name no string":        {message(`{"role":"user","name":1,"content":"hi"}`), "messages[0].name"},
+		"earlier audio":         {message(`{"role":"assistant","audio":{"id":"a"}}`), "messages[0].audio"},
 		"image no base64":       {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,a*"}}]}`), "messages[0].content[0].image_url.url"},
 		"image no image":        {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:text/html;base64,aGk="}}]}`), "messages[0].content[0].image_url.url"},
 		"file by id":            {message(`{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}`), "messages[0].content[0].file.file_id"},
@@ -220,14 +265,25 @@ func TestRefuseChat(t *testing.T) {
 		"too many stops":        {with(`"stop":["a","b","c","d","e"]`), "stop"},
 		"effort":                {with(`"reasoning_effort":"--help"`), "reasoning_effort"},
 		"effort no string":      {with(`"reasoning_effort":3`), "reasoning_effort"},
-		"n":                     {with(`"n":2`), "n"},
+		"n":                     {with(`"n":9`), "n"},
+		"n huge":                {with(`"n":9223372036854775807`), "n"},
+		"include obfuscation":   {with(`"stream_options":{"include_obfuscation":1}`), "stream_options.include_obfuscation"},
 		"n zero":                {with(`"n":0`), "n"},
 		"n no number":           {with(`"n":"2"`), "n"},
 		"logprobs":              {with(`"logprobs":true`), "logprobs"},
 		"top_logprobs":          {with(`"top_logprobs":3`), "top_logprobs"},
 		"audio":                 {with(`"modalities":["text","audio"]`), "modalities"},
-		"functions":             {with(`"functions":[]`), "functions"},
-		"function_call":         {with(`"function_call":"auto"`), "function_call"},
+		"functions no array":    {with(`"functions":{}`), "functions"},
+		"function no object":    {with(`"functions":["a"]`), "functions[0]"},
+		"function has no name":  {with(`"functions":[{}]`), "functions[0].name"},
+		"same function twice":   {with(`"functions":[{"name":"a"},{"name":"a"}]`), "functions[1]"},
+		"functions and tools":   {with(`"tools":[` + tool + `],"functions":[{"name":"b"}]`), "functions"},
+		"function_call, tools":  {with(`"tools":[` + tool + `],"function_call":"auto"`), "function_call"},
+		"function_call":         {with(`"functions":[{"name":"a"}],"function_call":"required"`), "function_call"},
+		"call of no function":   {with(`"functions":[{"name":"a"}],"function_call":{"name":"b"}`), "function_call"},
+		"function_call no name": {with(`"functions":[{"name":"a"}],"function_call":{}`), "function_call.name"},
+		"strict no boolean":     {with(`"tools":[{"type":"function","function":{"name":"a","strict":1}}]`), "tools[0].function.strict"},
+		"moderation":            {with(`"moderation":{"model":"m"}`), "moderation"},
 		"web search":            {with(`"web_search_options":{}`), "web_search_options"},
 		"metadata":              {with(`"metadata":"x"`), "metadata"},
 		"user":                  {with(`"user":1`), "user"},
@@ -238,6 +294,8 @@ func TestRefuseChat(t *testing.T) {
 		"format without type":   {with(`"response_format":{}`), "response_format.type"},
 		"unknown format":        {with(`"response_format":{"type":"xml"}`), "response_format.type"},
 		"format without schema": {with(`"response_format":{"type":"json_schema"}`), "response_format.json_schema"},
+		"schema name":           {with(`"response_format":{"type":"json_schema","json_schema":{"name":1,"schema":{}}}`), "response_format.json_schema.name"},
+		"schema strict":         {with(`"response_format":{"type":"json_schema","json_schema":{"strict":"x","schema":{}}}`), "response_format.json_schema.strict"},
 		"schema no object":      {with(`"response_format":{"type":"json_schema","json_schema":{"schema":1}}`), "response_format.json_schema.schema"},
 		"tools no array":        {with(`"tools":"x"`), "tools"},
 		"tool no object":        {with(`"tools":["x"]`), "tools[0]"},
@@ -271,19 +329,18 @@ func TestRefuseChat(t *testing.T) {
 }
 
 func TestIgnored(t *testing.T) {
-	q, err := decodeChat(chatBody(`"max_tokens":3,"logit_bias":{"1":2},"verbosity":"low","parallel_tool_calls":false,
-		"tools":[{"type":"function","function":{"name":"a"}}]`))
+	q, err := decodeChat(chatBody(`"max_tokens":3,"logit_bias":{"1":2},"verbosity":"low","prediction":{"type":"content","content":"x"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"max_tokens", "temperature", "logit_bias", "verbosity", "parallel_tool_calls"}
+	want := []string{"max_tokens", "temperature", "logit_bias", "verbosity", "prediction"}
 	if diff := cmp.Diff(want, q.words([]string{engine.FieldMaxOutputTokens, engine.FieldTemperature})); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func FuzzDecodeChat(f *testing.F) {
-	f.Add([]byte(`{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}]}],
+	f.Add([]byte(`{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgo="}}]}],
 		"tools":[{"type":"function","function":{"name":"a","parameters":{}}}],"tool_choice":{"type":"function","function":{"name":"a"}},"stop":["x"],"n":1}`))
 	f.Add([]byte(`{"model":"m","messages":[{"role":"system","content":"s"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"a","arguments":"{}"}}]},
 		{"role":"tool","tool_call_id":"c","content":"r"},{"role":"function","name":"f","content":"r"}],"response_format":{"type":"json_object"}}`))

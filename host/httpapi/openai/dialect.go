@@ -9,6 +9,7 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	// StrictParams makes parameters that would be ignored an error
 	// (server.strict_params).
 	StrictParams bool
+	// Media fetches linked images; nil: none is fetched.
+	Media *media.Fetcher
 }
 
 // Dialect is OpenAI's. It implements httpapi.Dialect; its methods may be called
@@ -53,6 +56,7 @@ func (d *Dialect) Routes() []httpapi.Route {
 			httpapi.Route{Method: http.MethodGet, Pattern: prefix + "/models", OperationID: "listOpenAIModels", Handle: d.listModels},
 			httpapi.Route{Method: http.MethodGet, Pattern: prefix + "/models/*model", OperationID: "getOpenAIModel", Handle: d.getModel},
 			httpapi.Route{Method: http.MethodPost, Pattern: prefix + "/chat/completions", OperationID: "createChatCompletion", Handle: d.chat},
+			httpapi.Route{Method: http.MethodPost, Pattern: prefix + "/completions", OperationID: "createCompletion", Handle: d.complete},
 		)
 		for _, m := range missing {
 			for _, method := range m.methods {
@@ -65,14 +69,77 @@ func (d *Dialect) Routes() []httpapi.Route {
 
 // chat answers POST /chat/completions.
 func (d *Dialect) chat(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
+	q, err := readBody(r, decodeChat)
+	if err != nil {
+		return err
+	}
+	return d.run(w, r, q, form{
+		prefix: chatPrefix,
+		stream: func(h header) httpapi.ChoiceEncoder { return newStream(h, q) },
+		answer: func(h header, answers []*engine.Answer) []byte { return encodeAnswer(h, q.functions, answers) },
+	})
+}
+
+// complete answers POST /completions.
+func (d *Dialect) complete(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
+	q, err := readBody(r, decodeCompletion)
+	if err != nil {
+		return err
+	}
+	return d.run(w, r, q, form{
+		prefix: textPrefix,
+		stream: func(h header) httpapi.ChoiceEncoder { return newTextStream(h, q) },
+		answer: func(h header, answers []*engine.Answer) []byte { return encodeCompletion(h, q, answers) },
+	})
+}
+
+func readBody(r *http.Request, decode func([]byte) (*request, error)) (*request, error) {
 	body, err := httpapi.ReadBody(r)
 	if err != nil {
+		return nil, err
+	}
+	return decode(body)
+}
+
+// form is how answers of a kind are written.
+type form struct {
+	prefix string // of ids
+	stream func(header) httpapi.ChoiceEncoder
+	answer func(header, []*engine.Answer) []byte
+}
+
+// run executes the turns of a request and answers with them. The first is admitted
+// before anything else is done, so that it is refused with a status of its own; the
+// others may have to wait until it is over.
+func (d *Dialect) run(w http.ResponseWriter, r *http.Request, q *request, f form) error {
+	if err := d.prepare(r, q); err != nil {
 		return err
 	}
-	q, err := decodeChat(body)
+	x, err := d.config.Engine.Execute(r.Context(), q.turnOf(0))
 	if err != nil {
 		return err
 	}
+	defer x.Close()
+	var more []httpapi.Start
+	for choice := 1; choice < q.choices(); choice++ {
+		more = append(more, func(ctx context.Context) (*engine.Execution, error) {
+			return d.config.Engine.Execute(ctx, q.turnOf(choice))
+		})
+	}
+	h, ignored := newHeader(x, f.prefix), q.words(x.Ignored)
+	if q.stream {
+		return httpapi.StreamChoices(w, r, x, more, ignored, f.stream(h))
+	}
+	answers, err := httpapi.CollectChoices(w, r, x, more, ignored)
+	if err != nil {
+		return err
+	}
+	wire.Write(w, http.StatusOK, f.answer(h, answers))
+	return nil
+}
+
+// prepare completes the turn with what is not in the body.
+func (d *Dialect) prepare(r *http.Request, q *request) error {
 	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
 		return &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
 	}
@@ -80,22 +147,7 @@ func (d *Dialect) chat(w http.ResponseWriter, r *http.Request, _ httprouter.Para
 	if err := httpapi.ModeOf(r, &q.turn); err != nil {
 		return err
 	}
-	x, err := d.config.Engine.Execute(r.Context(), &q.turn)
-	if err != nil {
-		return err
-	}
-	defer x.Close()
-	ignored := q.words(x.Ignored)
-	if q.stream {
-		return httpapi.Stream(w, r, x, ignored, newStream(newHeader(x), q.includeUsage))
-	}
-	h := newHeader(x)
-	answer, err := httpapi.Collect(w, r, x, ignored)
-	if err != nil {
-		return err
-	}
-	wire.Write(w, http.StatusOK, encodeAnswer(h, answer))
-	return nil
+	return d.config.Media.Complete(r.Context(), &q.turn)
 }
 
 func (d *Dialect) listModels(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +18,10 @@ import (
 	"github.com/openai/openai-go/v3/option"
 
 	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi"
 	"github.com/clinvk/clinvk/host/httpapi/dialecttest"
+	"github.com/clinvk/clinvk/host/httpapi/media"
+	"github.com/clinvk/clinvk/host/httpapi/meta"
 )
 
 func send(t *testing.T, url, body string) (*http.Response, []byte) {
@@ -150,11 +156,148 @@ func TestStrictParams(t *testing.T) {
 	}
 }
 
+// TestEnvelopeOfTheServer shows that what the server itself refuses has the envelope,
+// too, whatever is asked for.
+func TestEnvelopeOfTheServer(t *testing.T) {
+	d := New(Config{Engine: &dialecttest.Engine{Refusal: &engine.Error{Code: engine.CodeQueueFull, Message: "full"}}})
+	handler, err := httpapi.NewServer(httpapi.Config{
+		Dialects: []httpapi.Dialect{d}, Fallback: meta.New(meta.Config{Engine: &dialecttest.Engine{}}),
+		MaxBody: 200, Keys: httpapi.NewKeys([]string{"k"}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(handler)
+	defer s.Close()
+	const fine = `{"model":"m","messages":[{"role":"user","content":"x"}],"prompt":"x"}`
+	for name, tt := range map[string]struct {
+		method, path, contentType, key, body string
+		status                               int
+		code, header                         string
+	}{
+		"no key":      {"POST", "/v1/chat/completions", "application/json", "", `{`, 401, "invalid_api_key", "WWW-Authenticate"},
+		"wrong key":   {"GET", "/v1/models", "", "x", ``, 401, "invalid_api_key", "WWW-Authenticate"},
+		"no route":    {"POST", "/openai/v1/nope", "application/json", "k", fine, 404, "", ""},
+		"method":      {"GET", "/v1/chat/completions", "", "k", ``, 405, "", "Allow"},
+		"head":        {"HEAD", "/v1/completions", "", "k", ``, 405, "", "Allow"},
+		"put":         {"PUT", "/v1/completions", "application/json", "k", fine, 405, "", "Allow"},
+		"too large":   {"POST", "/v1/completions", "application/json", "k", strings.Repeat(" ", 201) + fine, 413, "", ""},
+		"no type":     {"POST", "/v1/completions", "", "k", fine, 415, "", ""},
+		"form":        {"POST", "/openai/chat/completions", "application/x-www-form-urlencoded", "k", fine, 415, "", ""},
+		"full":        {"POST", "/v1/chat/completions", "application/json; charset=utf-8", "k", fine, 429, "rate_limit_exceeded", "Retry-After"},
+		"full, text":  {"POST", "/v1/completions", "application/json", "k", fine, 429, "rate_limit_exceeded", "Retry-After"},
+		"not offered": {"GET", "/v1/files", "", "k", ``, 501, "not_implemented", "X-Should-Retry"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), tt.method, s.URL+tt.path, strings.NewReader(tt.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+tt.key)
+			if tt.contentType != "" {
+				req.Header.Set("Content-Type", tt.contentType)
+			}
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := read(t, res)
+			if res.StatusCode != tt.status || res.Header.Get("Content-Type") != "application/json" || res.Header.Get("X-Request-Id") == "" {
+				t.Fatalf("got %d %v %s", res.StatusCode, res.Header, body)
+			}
+			if tt.header != "" && res.Header.Get(tt.header) == "" {
+				t.Errorf("no %s: %v", tt.header, res.Header)
+			}
+			if tt.method == "HEAD" {
+				return
+			}
+			dialecttest.Valid(t, "OpenAIError", body)
+			if code := `"code":"` + tt.code + `"`; tt.code != "" && !strings.Contains(string(body), code) {
+				t.Errorf("no %s: %s", code, body)
+			}
+		})
+	}
+}
+
+// TestHead shows that what can be read can be asked for without its content.
+func TestHead(t *testing.T) {
+	s := dialecttest.Serve(t, New(Config{Engine: &dialecttest.Engine{}}))
+	for path, status := range map[string]int{"/v1/models": 200, "/v1/models/echo": 200, "/v1/models/nope": 404} {
+		res, err := http.Head(s.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := read(t, res); res.StatusCode != status || len(body) > 0 {
+			t.Errorf("%s: %d %q", path, res.StatusCode, body)
+		}
+	}
+}
+
+// TestOddBodies shows that no body is answered with a failure of the server.
+func TestOddBodies(t *testing.T) {
+	s := dialecttest.Serve(t, New(Config{Engine: &dialecttest.Engine{Events: short}}))
+	const message = `"messages":[{"role":"user","content":"x"}],"prompt":"x"`
+	deep := strings.Repeat(`{"a":[`, 20000) + strings.Repeat(`]}`, 20000)
+	for name, tt := range map[string]struct {
+		body   string
+		status int
+	}{
+		"nothing":           {"", 400},
+		"space":             {" \n", 400},
+		"null":              {"null", 400},
+		"array":             {"[{}]", 400},
+		"two objects":       {"{}{}", 400},
+		"a mark":            {"\ufeff{}", 400},
+		"not UTF-8":         {"{\"model\":\"\xff\"," + message + "}", 400},
+		"half a code point": {`{"model":"\ud83d",` + message + "}", 200},
+		"control":           {"{\"model\":\"a\x01\"," + message + "}", 400},
+		"NUL":               {`{"model":"\u0000",` + message + "}", 200},
+		"twice":             {`{"model":1,"model":"m",` + message + "}", 200},
+		"huge number":       {`{"model":"m","seed":1e999,` + message + "}", 400},
+		"long number":       {`{"model":"m","unknown":` + strings.Repeat("9", 100000) + `,` + message + "}", 200},
+		"deep":              {`{"model":"m","unknown":` + deep + `,` + message + "}", 400},
+		"deep schema":       {`{"model":"m","logit_bias":` + deep[:6*4000] + "1" + strings.Repeat(`]}`, 4000) + `,` + message + "}", 200},
+		"long":              {`{"model":"m","user":"` + strings.Repeat("x", 4<<20) + `",` + message + "}", 200},
+		"many members":      {`{"model":"m"` + strings.Repeat(`,"x":1`, 100000) + "," + message + "}", 400},
+	} {
+		for _, path := range []string{"/v1/chat/completions", "/v1/completions"} {
+			t.Run(name+path, func(t *testing.T) {
+				res, body := send(t, s.URL+path, tt.body)
+				if res.StatusCode != tt.status {
+					t.Errorf("got %d %.300s", res.StatusCode, body)
+				}
+				if res.StatusCode != http.StatusOK {
+					dialecttest.Valid(t, "OpenAIError", body)
+				}
+			})
+		}
+	}
+}
+
+func TestLinkedImage(t *testing.T) {
+	const png = "\x89PNG\r\n\x1a\n"
+	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, png) }))
+	defer files.Close()
+	e := &dialecttest.Engine{Events: sample}
+	body := `{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"` + files.URL + `/a"}}]}]}`
+	s := dialecttest.Serve(t, New(Config{Engine: e}))
+	if res, body := send(t, s.URL+"/v1/chat/completions", body); res.StatusCode != http.StatusBadRequest || e.Turn() != nil ||
+		!strings.Contains(string(body), `"param":"messages[0].content[0].image_url.url"`) || !strings.Contains(string(body), "server.fetch_remote_media") {
+		t.Errorf("not allowed: %d %s", res.StatusCode, body)
+	}
+	s = dialecttest.Serve(t, New(Config{Engine: e, Media: media.New(media.Config{Hosts: []string{strings.TrimPrefix(files.URL, "http://")}})}))
+	if res, body := send(t, s.URL+"/v1/chat/completions", body); res.StatusCode != http.StatusOK {
+		t.Fatalf("allowed: %d %s", res.StatusCode, body)
+	}
+	if diff := cmp.Diff([]engine.Message{user(engine.Blob{MediaType: "image/png", Data: []byte(png)})}, e.Turn().Messages); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestOfficialClient reads everything with OpenAI's own client.
 func TestOfficialClient(t *testing.T) {
 	e := &dialecttest.Engine{Events: sample}
-	s := dialecttest.Serve(t, New(Config{Engine: e}))
-	client := openai.NewClient(option.WithBaseURL(s.URL+"/openai/v1"), option.WithAPIKey("unused"), option.WithMaxRetries(0))
+	client := officialClient(t, e)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	params := openai.ChatCompletionNewParams{
@@ -197,13 +340,105 @@ func TestOfficialClient(t *testing.T) {
 	}
 }
 
+// answers is an engine whose turns say what they were asked, each with an own number.
+type answers struct {
+	dialecttest.Engine
+	turns atomic.Int64
+}
+
+func (e *answers) Execute(_ context.Context, t *engine.Turn) (*engine.Execution, error) {
+	e.turns.Add(1)
+	said := fmt.Sprint(t.Messages[0].Parts[0])
+	return engine.Replay("turn_1", "echo", t.Model, dialecttest.Source([]engine.Event{
+		&engine.Started{}, &engine.TextDelta{Text: "said "}, &engine.TextDelta{Text: said},
+		&engine.Completed{Reason: engine.FinishStop, Usage: engine.Usage{InputTokens: ptr(int64(3)), OutputTokens: ptr(int64(2))}},
+	}, nil)), nil
+}
+
+// TestOfficialClientWithChoices asks for three choices, plain and as a stream.
+func TestOfficialClientWithChoices(t *testing.T) {
+	e := &answers{}
+	client := officialClient(t, e)
+	params := openai.ChatCompletionNewParams{
+		Model: "echo", N: openai.Int(3), Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("hi")},
+		StreamOptions: openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)},
+	}
+	answer, err := client.Chat.Completions.New(t.Context(), params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acc := openai.ChatCompletionAccumulator{}
+	stream := client.Chat.Completions.NewStreaming(t.Context(), params)
+	for stream.Next() {
+		if !acc.AddChunk(stream.Current()) {
+			t.Fatalf("a chunk does not fit: %s", stream.Current().RawJSON())
+		}
+	}
+	if err := stream.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]openai.ChatCompletion{"plain": *answer, "stream": acc.ChatCompletion} {
+		if len(got.Choices) != 3 || got.Usage.TotalTokens != 15 {
+			t.Fatalf("%s: %d choices, usage %+v", name, len(got.Choices), got.Usage)
+		}
+		for i, c := range got.Choices {
+			if int(c.Index) != i || c.Message.Content != "said hi" || c.FinishReason != "stop" {
+				t.Errorf("%s: choice %d is %q %s, index %d", name, i, c.Message.Content, c.FinishReason, c.Index)
+			}
+		}
+	}
+	if e.turns.Load() != 6 {
+		t.Errorf("%d turns", e.turns.Load())
+	}
+}
+
+func TestOfficialClientWithCompletions(t *testing.T) {
+	client := officialClient(t, &answers{})
+	params := openai.CompletionNewParams{
+		Model: "echo", Prompt: openai.CompletionNewParamsPromptUnion{OfArrayOfStrings: []string{"a", "b"}}, Echo: openai.Bool(true),
+		StreamOptions: openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)},
+	}
+	answer, err := client.Completions.New(t.Context(), params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"asaid a", "bsaid b"}
+	var got []string
+	for _, c := range answer.Choices {
+		got = append(got, c.Text)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || answer.Usage.TotalTokens != 10 {
+		t.Errorf("plain: %s %+v", diff, answer.Usage)
+	}
+	streamed, ends := make([]string, 2), 0
+	var usage openai.CompletionUsage
+	stream := client.Completions.NewStreaming(t.Context(), params)
+	for stream.Next() {
+		usage = stream.Current().Usage
+		for _, c := range stream.Current().Choices {
+			streamed[c.Index] += c.Text
+			if c.FinishReason == "stop" {
+				ends++
+			}
+		}
+	}
+	if diff := cmp.Diff(want, streamed); diff != "" || stream.Err() != nil || ends != 2 || usage.TotalTokens != 10 {
+		t.Errorf("stream: %v, %d ends, %+v\n%s", stream.Err(), ends, usage, diff)
+	}
+}
+
+func officialClient(t *testing.T, e Engine) openai.Client {
+	t.Helper()
+	s := dialecttest.Serve(t, New(Config{Engine: e}))
+	return openai.NewClient(option.WithBaseURL(s.URL+"/openai/v1"), option.WithAPIKey("unused"), option.WithMaxRetries(0))
+}
+
 func TestOfficialClientErrors(t *testing.T) {
 	e := &dialecttest.Engine{
 		Events:  sample[:4],
 		Failure: &engine.Error{Code: engine.CodeRateLimited, Message: "slow down", RetryAfter: 1500 * time.Millisecond},
 	}
-	s := dialecttest.Serve(t, New(Config{Engine: e}))
-	client := openai.NewClient(option.WithBaseURL(s.URL+"/openai/v1"), option.WithAPIKey("unused"), option.WithMaxRetries(0))
+	client := officialClient(t, e)
 	params := openai.ChatCompletionNewParams{Model: "echo", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("hi")}}
 	_, err := client.Chat.Completions.New(t.Context(), params)
 	apiErr, ok := errors.AsType[*openai.Error](err)

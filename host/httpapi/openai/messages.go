@@ -58,6 +58,9 @@ func (c *conversation) message(i int, v wire.Value) error {
 	if err != nil {
 		return err
 	}
+	if _, err := o.Get("name").OptionalString(); err != nil { // backends have no place for it
+		return err
+	}
 	content := o.Get("content")
 	switch role {
 	case "system", "developer":
@@ -99,6 +102,9 @@ func (c *conversation) message(i int, v wire.Value) error {
 // assistant is an earlier answer. Reasoning that clients give back is left out: it
 // has no signature here, so that no provider would take it.
 func (c *conversation) assistant(i int, o wire.Object) error {
+	if audio := o.Get("audio"); !audio.IsNull() {
+		return audio.Errorf("is not supported: there is no earlier audio here; send what was said as content")
+	}
 	parts, err := assistantParts(o)
 	if err != nil {
 		return err

@@ -14,7 +14,6 @@ var missing = []struct {
 	methods    []string
 	path, what string
 }{
-	{post, "/completions", "legacy completions; use /chat/completions"},
 	{post, "/responses", "the Responses API; use /chat/completions"},
 	{getDelete, "/responses/*rest", "stored responses"},
 	{post, "/embeddings", "embeddings"},

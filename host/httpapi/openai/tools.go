@@ -11,24 +11,20 @@ import (
 // noParameters is the schema of a function that names none.
 const noParameters = `{"type":"object","properties":{}}`
 
-func (q *chatRequest) decodeTools(o wire.Object) error {
+func (q *request) decodeTools(o wire.Object) error {
 	if v := o.Get("tools"); !v.IsNull() {
 		elements, err := v.Array()
 		if err != nil {
 			return err
 		}
-		for i, e := range elements {
-			if i == maxTools {
-				return v.Errorf("must have at most %d elements", maxTools)
-			}
-			tool, err := decodeTool(e)
+		for _, e := range elements {
+			f, err := toolFunction(e)
 			if err != nil {
 				return err
 			}
-			if q.hasTool(tool.Name) {
-				return e.Errorf("has the name %q of an earlier tool", tool.Name)
+			if err := q.addTool(v, e, f); err != nil {
+				return err
 			}
-			q.turn.Tools = append(q.turn.Tools, tool)
 		}
 	}
 	if v := o.Get("tool_choice"); !v.IsNull() {
@@ -37,42 +33,61 @@ func (q *chatRequest) decodeTools(o wire.Object) error {
 	return nil
 }
 
-func (q *chatRequest) hasTool(name string) bool {
-	return slices.ContainsFunc(q.turn.Tools, func(t engine.Tool) bool { return t.Name == name })
-}
-
-func decodeTool(v wire.Value) (tool engine.Tool, err error) {
+// toolFunction is the function of a tool; there are no other tools here.
+func toolFunction(v wire.Value) (f wire.Object, err error) {
 	o, err := v.Object()
 	if err != nil {
-		return tool, err
+		return f, err
 	}
 	kind, err := o.Get("type").String()
 	if err != nil {
-		return tool, err
+		return f, err
 	}
 	if kind != "function" {
-		return tool, o.Get("type").Unknown("function")
+		return f, o.Get("type").Unknown("function")
 	}
-	f, err := o.Get("function").Object()
+	return o.Get("function").Object()
+}
+
+// addTool adds the function f of an element e of a list.
+func (q *request) addTool(list, e wire.Value, f wire.Object) error {
+	if len(q.turn.Tools) == maxTools {
+		return list.Errorf("must have at most %d elements", maxTools)
+	}
+	tool, err := decodeTool(f)
 	if err != nil {
-		return tool, err
+		return err
 	}
+	if q.hasTool(tool.Name) {
+		return e.Errorf("has the name %q of an earlier tool", tool.Name)
+	}
+	q.turn.Tools = append(q.turn.Tools, tool)
+	return nil
+}
+
+func (q *request) hasTool(name string) bool {
+	return slices.ContainsFunc(q.turn.Tools, func(t engine.Tool) bool { return t.Name == name })
+}
+
+// decodeTool reads a function. Names may be as long as Anthropic's, which is longer
+// than OpenAI's. Arguments are not held to the schema, strict or not: the client has
+// to look at them anyway.
+func decodeTool(f wire.Object) (tool engine.Tool, err error) {
 	if tool.Name, err = f.Get("name").ToolName(); err != nil {
 		return tool, err
 	}
-	if tool.Description, err = f.Get("description").OptionalString(); err != nil {
-		return tool, err
+	r := wire.Read(f)
+	tool.Description = r.String("description")
+	r.Bool("strict")
+	tool.InputSchema = json.RawMessage(noParameters)
+	if parameters := f.Get("parameters"); !parameters.IsNull() {
+		tool.InputSchema, err = parameters.Schema()
+		r.Fail(err)
 	}
-	parameters := f.Get("parameters")
-	if parameters.IsNull() {
-		tool.InputSchema = json.RawMessage(noParameters)
-		return tool, nil
-	}
-	tool.InputSchema, err = parameters.Schema()
-	return tool, err
+	return tool, r.Err()
 }
 
-func (q *chatRequest) decodeChoice(v wire.Value) error {
+func (q *request) decodeChoice(v wire.Value) error {
 	if v.IsString() {
 		return q.decodeMode(v)
 	}
@@ -93,11 +108,7 @@ func (q *chatRequest) decodeChoice(v wire.Value) error {
 		if err != nil {
 			return err
 		}
-		if !q.hasTool(name) {
-			return v.Errorf("names the function %q, which is not among the tools", name)
-		}
-		q.turn.ToolChoice = engine.ToolChoice{Kind: engine.ToolChoiceName, Name: name}
-		return nil
+		return q.force(v, name)
 	case "allowed_tools":
 		return q.decodeAllowed(o.Get("allowed_tools"))
 	}
@@ -112,7 +123,7 @@ func functionName(o wire.Object) (string, error) {
 	return f.Get("name").NonEmpty()
 }
 
-func (q *chatRequest) decodeMode(v wire.Value) error {
+func (q *request) decodeMode(v wire.Value) error {
 	mode, err := v.String()
 	if err != nil {
 		return err
@@ -133,7 +144,7 @@ func (q *chatRequest) decodeMode(v wire.Value) error {
 }
 
 // decodeAllowed leaves only those tools that the choice allows.
-func (q *chatRequest) decodeAllowed(v wire.Value) error {
+func (q *request) decodeAllowed(v wire.Value) error {
 	o, err := v.Object()
 	if err != nil {
 		return err

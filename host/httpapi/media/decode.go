@@ -1,0 +1,39 @@
+package media
+
+import (
+	"net/url"
+
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/wire"
+)
+
+// Image reads the URL of an image: a data: URL, or one of HTTP that Complete fetches.
+// The error is a *wire.Error about v.
+func Image(v wire.Value) (engine.Blob, error) { return read(v, "image/", "an image") }
+
+// Document reads the URL of a PDF as Image does that of an image.
+func Document(v wire.Value) (engine.Blob, error) { return read(v, typePDF, typePDF) }
+
+func read(v wire.Value, want, name string) (engine.Blob, error) {
+	s, err := v.NonEmpty()
+	if err != nil {
+		return engine.Blob{}, err
+	}
+	if Remote(s) {
+		return engine.Blob{URL: s, Field: v.Path(), MediaType: want}, nil
+	}
+	mediaType, data, err := v.DataURL()
+	if err != nil {
+		return engine.Blob{}, err
+	}
+	if !fits(normal(mediaType), want) {
+		return engine.Blob{}, v.Errorf("must be %s, not %s", name, mediaType)
+	}
+	return Inline(v, mediaType, data)
+}
+
+// Remote says that s is a URL of HTTP, which a file would have to be fetched from.
+func Remote(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https")
+}

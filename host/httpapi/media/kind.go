@@ -1,0 +1,76 @@
+package media
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/wire"
+)
+
+// Types that are known by their first bytes.
+const (
+	typePNG  = "image/png"
+	typeJPEG = "image/jpeg"
+	typeGIF  = "image/gif"
+	typeWebP = "image/webp"
+	typePDF  = "application/pdf"
+)
+
+var known = []string{typePNG, typeJPEG, typeGIF, typeWebP, typePDF}
+
+// pdfSearch is how far into a file readers of PDF look for its beginning, in bytes.
+const pdfSearch = 1024
+
+// kindOf tells the type of a file by its first bytes; empty: none of the known ones.
+func kindOf(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")):
+		return typePNG
+	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
+		return typeJPEG
+	case bytes.HasPrefix(data, []byte("GIF87a")), bytes.HasPrefix(data, []byte("GIF89a")):
+		return typeGIF
+	case len(data) >= 12 && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP":
+		return typeWebP
+	case bytes.Contains(data[:min(len(data), pdfSearch)], []byte("%PDF-")):
+		return typePDF
+	}
+	return ""
+}
+
+// normal is the registered spelling of a type.
+func normal(mediaType string) string {
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	if mediaType == "image/jpg" {
+		return typeJPEG
+	}
+	return mediaType
+}
+
+// fits says whether a type is what was asked for: the type itself, or any of the
+// family that ends in a slash.
+func fits(mediaType, want string) bool {
+	return mediaType == want || want == "" || strings.HasSuffix(want, "/") && strings.HasPrefix(mediaType, want)
+}
+
+// Inline is a file that was sent along. Types that can be told by the first bytes must
+// be what they are said to be; others are taken as they are. The error is a
+// *wire.Error about field.
+func Inline(field wire.Value, mediaType string, data []byte) (engine.Blob, error) {
+	mediaType = normal(mediaType)
+	if slices.Contains(known, mediaType) {
+		if kind := kindOf(data); kind != mediaType {
+			return engine.Blob{}, field.Errorf("is said to be %s, but its content is %s", mediaType, describe(kind))
+		}
+	}
+	return engine.Blob{MediaType: mediaType, Data: data}, nil
+}
+
+func describe(kind string) string {
+	if kind == "" {
+		return "something else"
+	}
+	return kind
+}
