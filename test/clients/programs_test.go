@@ -1,0 +1,7 @@
+//go:build unix
+
+package clients
+
+import "testing"
+
+func programs(*testing.T, *record) {}
