@@ -53,6 +53,8 @@ clients: $(CLIENTS)/.installed ## Install the pinned SDKs and programs that the 
 $(CLIENTS)/.installed: test/clients/package.json test/clients/package-lock.json
 	@# npm ci refuses a lock without builds for other platforms, which not every registry has
 	cd test/clients && (npm ci --no-audit --no-fund --ignore-scripts || npm install --no-audit --no-fund --ignore-scripts --no-save)
+	@# as above: it puts the native program in place
+	cd $(CLIENTS)/opencode-ai && node postinstall.mjs
 	@touch $@
 
 .PHONY: node-plugin
