@@ -49,6 +49,9 @@ type Config struct {
 	AllowIPs bool
 	// RuntimeDir is for sockets; empty: the user's own (see supervisor.Config).
 	RuntimeDir string
+	// Socket is the path of a Unix socket to listen on besides, for the command line of
+	// the same user, who needs no key there; empty: none. See SocketPath.
+	Socket string
 	// Timings of the plugins' lives; zero fields have their documented values. They
 	// are no settings: clinvk chaos shortens them to show much in little time.
 	Timings supervisor.Timings
@@ -112,12 +115,14 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the OpenAPI document: %w", err)
 	}
-	server := h.config.Settings.Server
+	server, parallel := h.config.Settings.Server, h.config.Settings.Parallel
 	keys := httpapi.NewKeys(h.config.APIKeys)
 	fetcher := media.New(media.Config{Hosts: server.FetchRemoteMedia})
 	return httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{
-			rest.New(h.engine, server.StrictParams),
+			rest.New(rest.Config{
+				Engine: h.engine, StrictParams: server.StrictParams, MaxParallel: parallel.MaxWorkers, FailFast: parallel.FailFast,
+			}),
 			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
 			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
 		},
@@ -163,8 +168,12 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 		IdleTimeout:       orDefault(seconds(s.IdleTimeoutSecs), 2*time.Minute),
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	go func() { served <- server.Serve(ln) }()
+	if socket := h.openSocket(ctx); socket != nil {
+		server.ConnContext = markLocal
+		go func() { served <- server.Serve(socket) }()
+	}
 	watching, endWatch := context.WithCancel(ctx)
 	defer endWatch()
 	watcher := h.newWatcher()

@@ -49,7 +49,7 @@ type installed struct {
 
 // find reads the configuration and looks for plugins.
 func (o pluginOptions) find(ctx context.Context) (*installed, error) {
-	settings, err := config.Load(o.config, os.Getenv)
+	settings, err := config.Load(o.config, os.Environ())
 	if err != nil {
 		return nil, err
 	}

@@ -77,6 +77,9 @@ func listPlugins(ctx context.Context, o pluginListOptions, s streams) error {
 	return nil
 }
 
+// writeLine writes v as one line of JSON.
+func writeLine(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
+
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

@@ -2,19 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
-
-	"github.com/clinvk/clinvk/host/config"
-)
-
-// Exit codes.
-const (
-	exitGeneral = 1
-	exitConfig  = 3
 )
 
 // streams are the three standard ones.
@@ -26,24 +17,25 @@ type streams struct {
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, s streams) int {
 	root := &cobra.Command{
-		Use:           "clinvk",
 		Short:         "One local server for the AI CLIs you have",
 		Long:          "clinvk turns the AI CLIs on this machine (Claude Code, Codex, Gemini CLI) into one local\nserver that speaks REST, OpenAI's and Anthropic's API.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version,
 	}
+	addPrompt(root, s)
 	root.SetArgs(args)
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.AddCommand(newServe(s), newPlugin(s), newChaos(s), newChaosPlugin(), newVersion(s))
+	root.AddCommand(newServe(s), newParallel(s), newChain(s), newCompare(s), newBackends(s), newDoctor(s), newConfig(s), newPlugin(s), newChaos(s), newChaosPlugin(), newVersion(s), newMan())
+	completions(root)
+	for _, cmd := range root.Commands() {
+		completions(cmd)
+	}
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(s.err, "clinvk:", err)
-		if _, ok := errors.AsType[*config.Error](err); ok {
-			return exitConfig
-		}
-		return exitGeneral
+		return exitCode(err)
 	}
 	return 0
 }

@@ -65,7 +65,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	settings, err := config.Load(o.config, os.Getenv)
+	settings, err := config.Load(o.config, os.Environ())
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,12 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err != nil {
 		return err
 	}
+	socket, err := host.SocketPath(settings.Home)
+	if err != nil {
+		return err
+	}
 	h, err := host.New(ctx, host.Config{
+		Socket:  socket,
 		Bundled: ours, Settings: settings, PluginDirs: o.pluginDirs, InsecurePluginDirs: o.insecurePluginDirs,
 		Executable: host.Executable(), Version: version, APIKeys: keys, AllowIPs: open, Logger: logger,
 	})

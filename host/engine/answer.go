@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // Answer is a whole turn that worked.
 type Answer struct {
@@ -33,10 +30,7 @@ func Collect(x *Execution) (*Answer, error) {
 			return nil, AsError(err)
 		}
 		if !b.add(ev) {
-			return nil, &Error{
-				Code: CodeCLIFailure, Backend: x.Backend,
-				Message: fmt.Sprintf("the answer of backend %s is larger than %d MiB; ask for it as a stream", x.Backend, maxAnswer>>20),
-			}
+			return nil, tooLarge(x.Backend)
 		}
 		if c, ok := ev.(*Completed); ok {
 			return &Answer{Parts: b.parts(), Completed: *c}, nil

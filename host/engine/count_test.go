@@ -8,6 +8,8 @@ import (
 	"image/png"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -147,6 +149,24 @@ func TestCountTokensOfTooMuch(t *testing.T) {
 	}
 }
 
+// A backend that does not answer costs a bounded time.
+func TestCountTokensOfTheSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := counting(t, func(ctx context.Context, _ *backendv1.CountTokensRequest) (*backendv1.CountTokensResponse, error) {
+			<-ctx.Done()
+			return nil, status.FromContextError(ctx.Err()).Err()
+		})
+		begin := time.Now()
+		got, err := e.CountTokens(t.Context(), &Turn{Model: "exact", Messages: say("hello")})
+		if err != nil || !got.Estimated {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if took := time.Since(begin); took != countTimeout {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestCountTokensCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	e, _ := counting(t, func(ctx context.Context, _ *backendv1.CountTokensRequest) (*backendv1.CountTokensResponse, error) {
@@ -212,15 +232,16 @@ func TestEstimate(t *testing.T) {
 
 // What is beyond the bound is taken to be like what is before it.
 func TestEstimateOfMuch(t *testing.T) {
-	one := strings.Repeat("hello world, ", maxCountedText/13)
-	first, err := estimate(t.Context(), &Turn{System: one})
-	if err != nil {
-		t.Fatal(err)
+	one := strings.Repeat("hello world, ", pieceSize/13)
+	count := func(turn *Turn) int64 {
+		c := counter{ctx: t.Context(), limit: pieceSize}
+		c.turn(turn)
+		if c.bytes > 2*pieceSize {
+			t.Errorf("%d bytes were counted", c.bytes)
+		}
+		return c.total()
 	}
-	four, err := estimate(t.Context(), &Turn{System: one + one, Messages: say(one + one)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, four := count(&Turn{System: one}), count(&Turn{System: one + one, Messages: say(one + one)})
 	if want := 4*first + messageTokens; four < want*99/100 || four > want*101/100 {
 		t.Errorf("four times as much is %d, want about %d", four, want)
 	}

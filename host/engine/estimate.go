@@ -45,7 +45,12 @@ const maxCountedText = 1 << 20
 
 // estimate is about how many tokens a turn has. It fails when ctx ends.
 func estimate(ctx context.Context, t *Turn) (int64, error) {
-	c := counter{ctx: ctx}
+	c := counter{ctx: ctx, limit: maxCountedText}
+	c.turn(t)
+	return c.total(), ctx.Err()
+}
+
+func (c *counter) turn(t *Turn) {
 	c.text(t.System)
 	c.text(string(t.OutputSchema))
 	for _, tool := range t.Tools {
@@ -59,7 +64,6 @@ func estimate(ctx context.Context, t *Turn) (int64, error) {
 		c.fixed += messageTokens
 		c.parts(m.Parts, i > latest)
 	}
-	return c.total(), ctx.Err()
 }
 
 // latestQuestion finds the last message that is more than results of calls. Reasoning
@@ -78,13 +82,14 @@ func latestQuestion(messages []Message) int {
 // counter adds up a turn.
 type counter struct {
 	ctx            context.Context //nolint:containedctx // the life of one count
+	limit          int64           // bytes of text that are counted
 	fixed          int64           // tokens of what is no text
 	counted, bytes int64           // tokens of the first bytes of text
 	rest           int64           // bytes of text that were not counted
 }
 
 func (c *counter) text(s string) {
-	for s != "" && c.bytes < maxCountedText && c.ctx.Err() == nil {
+	for s != "" && c.bytes < c.limit && c.ctx.Err() == nil {
 		var first string
 		first, s = piece(s)
 		c.bytes += int64(len(first))

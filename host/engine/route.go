@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clinvk/clinvk/host/near"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -91,9 +92,6 @@ func lists(models []*backendv1.Model, id string) bool {
 	})
 }
 
-// maxNear bounds how many near names an error lists.
-const maxNear = 3
-
 func (e *Engine) notFound(name, kind string) *Error {
 	var names []string
 	if kind == "backend" {
@@ -103,7 +101,7 @@ func (e *Engine) notFound(name, kind string) *Error {
 			names = append(names, m.ID)
 		}
 	}
-	err := &Error{Code: CodeModelNotFound, Param: kind, Near: near(name, names)}
+	err := &Error{Code: CodeModelNotFound, Param: kind, Near: near.Names(name, names)}
 	err.Message = fmt.Sprintf("the %s %q does not exist", kind, name)
 	switch {
 	case len(err.Near) > 0:
@@ -112,64 +110,6 @@ func (e *Engine) notFound(name, kind string) *Error {
 		err.Message += fmt.Sprintf("; there are: %s", strings.Join(names[:min(len(names), 10)], ", "))
 	}
 	return err
-}
-
-// DidYouMean is "; did you mean …?" for a name that was mistyped, or nothing.
-func DidYouMean(name string, names []string) string {
-	if n := near(name, names); len(n) > 0 {
-		return fmt.Sprintf("; did you mean %q?", n[0])
-	}
-	return ""
-}
-
-// near picks the names that a person may have meant, the nearest first.
-func near(name string, names []string) []string {
-	type scored struct {
-		name     string
-		distance int
-	}
-	var found []scored
-	lower := strings.ToLower(name)
-	for _, n := range names {
-		d := distance(lower, strings.ToLower(n))
-		if strings.Contains(n, name) && len(name) >= 3 {
-			d = min(d, 1)
-		}
-		if d <= max(1, len(name)/3) {
-			found = append(found, scored{n, d})
-		}
-	}
-	slices.SortStableFunc(found, func(a, b scored) int { return cmp.Compare(a.distance, b.distance) })
-	var out []string
-	for _, f := range found[:min(len(found), maxNear)] {
-		out = append(out, f.name)
-	}
-	return out
-}
-
-// maxCompared bounds the names that are compared, in bytes.
-const maxCompared = 128
-
-// distance is the Levenshtein distance of two names.
-func distance(a, b string) int {
-	a, b = a[:min(len(a), maxCompared)], b[:min(len(b), maxCompared)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next := min(row[j+1]+1, row[j]+1, diagonal+cost)
-			diagonal, row[j+1] = row[j+1], next
-		}
-	}
-	return row[len(b)]
 }
 
 // Models lists every name that can be asked for: aliases, backends and

@@ -32,13 +32,8 @@ type Dir struct {
 // host, with mode 0700. An empty base is $XDG_RUNTIME_DIR/clinvk, or
 // /tmp/clinvk-UID: not TMPDIR, which is too long for socket addresses on macOS.
 func NewDir(base string) (*Dir, error) {
-	if base == "" {
-		base = defaultBase()
-	}
-	if err := os.MkdirAll(base, 0o700); err != nil {
-		return nil, fmt.Errorf("making the runtime directory: %w", err)
-	}
-	if err := checkPrivate(base); err != nil {
+	base, err := Base(base)
+	if err != nil {
 		return nil, err
 	}
 	if err := sweepDirs(base); err != nil {
@@ -59,6 +54,18 @@ func NewDir(base string) (*Dir, error) {
 	prepareGroups()                   // before there are processes that would have to move
 	d.janitor, _ = newJanitor(d.path) // without one the next host cleans up
 	return d, nil
+}
+
+// Base makes the directory that those of all hosts of this user are in, and checks
+// that nobody else can write there. An empty base is as for NewDir.
+func Base(base string) (string, error) {
+	if base == "" {
+		base = defaultBase()
+	}
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return "", fmt.Errorf("making the runtime directory: %w", err)
+	}
+	return base, checkPrivate(base)
 }
 
 func defaultBase() string {

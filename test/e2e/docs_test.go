@@ -92,7 +92,7 @@ func TestDocumentedConfiguration(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := config.Load(path, func(string) string { return "" }); err != nil && !strings.Contains(err.Error(), "home") {
+		if _, err := config.Load(path, nil); err != nil && !strings.Contains(err.Error(), "home") {
 			t.Error(err)
 		}
 	}

@@ -51,12 +51,7 @@ type world struct {
 func newWorld(t testing.TB, change func(*host.Config), others ...catalog.Entry) *world {
 	t.Helper()
 	home := t.TempDir()
-	settings, err := config.Load("", func(name string) string {
-		if name == "CLINVK_HOME" {
-			return home
-		}
-		return ""
-	})
+	settings, err := config.Load("", []string{"CLINVK_HOME=" + home})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,8 @@ import (
 )
 
 func TestBlocks(t *testing.T) {
-	png := engine.Blob{MediaType: "image/png", Data: []byte("hi")}
-	pdf := engine.Blob{MediaType: "application/pdf", Data: []byte("hi"), Name: "t"}
+	png := engine.Blob{MediaType: "image/png", Data: []byte("\x89PNG\r\n\x1a\n")}
+	pdf := engine.Blob{MediaType: "application/pdf", Data: []byte("%PDF-1.4"), Name: "t"}
 	for name, tt := range map[string]struct {
 		messages string
 		want     []engine.Message
@@ -48,9 +48,9 @@ func TestBlocks(t *testing.T) {
 			[]string{"messages.citations"},
 		},
 		"documents": {
-			`{"role":"user","content":[{"type":"document","title":"t","context":"from me","citations":{"enabled":false},"source":{"type":"base64","media_type":"application/pdf","data":"aGk="}},
+			`{"role":"user","content":[{"type":"document","title":"t","context":"from me","citations":{"enabled":false},"source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0xLjQ="}},
 			  {"type":"document","title":"t","context":"c","source":{"type":"text","media_type":"text/plain","data":"plain"}},
-			  {"type":"document","title":"u","source":{"type":"content","content":[{"type":"text","text":"x"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}}]}}]}`,
+			  {"type":"document","title":"u","source":{"type":"content","content":[{"type":"text","text":"x"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}}]}}]}`,
 			[]engine.Message{user(engine.Text("Context: from me\n\n"), pdf, engine.Text("Title: t\nContext: c\n\n"), engine.Text("plain"),
 				engine.Text("Title: u\n\n"), engine.Text("x"), png)},
 			nil,
@@ -58,7 +58,7 @@ func TestBlocks(t *testing.T) {
 		"results": {
 			`{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"a"},
 			  {"type":"search_result","title":"T","source":"S","content":[{"type":"text","text":"r"}]},
-			  {"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"aGk="},"title":"t"}],"cache_control":{"type":"ephemeral"},"toolset_name":null}]}`,
+			  {"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0xLjQ="},"title":"t"}],"cache_control":{"type":"ephemeral"},"toolset_name":null}]}`,
 			[]engine.Message{user(engine.ToolResult{CallID: "t", Parts: []engine.Part{
 				engine.Text("The tool a is there."), engine.Text("Title: T\nSource: S\n\nr"), pdf,
 			}})},

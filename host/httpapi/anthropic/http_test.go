@@ -154,9 +154,16 @@ func TestMessagesOverHTTP(t *testing.T) {
 func TestStrictParams(t *testing.T) {
 	e := &dialecttest.Engine{Events: sample}
 	s := dialecttest.Serve(t, New(Config{Engine: e, StrictParams: true}))
-	res, body := send(t, "POST", s.URL+"/anthropic/v1/messages", "application/json", request+`,"context_management":{}}`)
-	if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), `context_management`) || e.Turn() != nil {
-		t.Errorf("got %d %s", res.StatusCode, body)
+	for member, name := range map[string]string{
+		`"context_management":{}`:                                      "context_management",
+		`"tools":[{"type":"web_search_20250305","name":"web_search"}]`: "tools.web_search",
+	} {
+		for _, path := range []string{"/anthropic/v1/messages", "/anthropic/v1/messages/count_tokens"} {
+			res, body := send(t, "POST", s.URL+path, "application/json", request+","+member+"}")
+			if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), name+": is not supported") || e.Turn() != nil {
+				t.Errorf("%s: got %d %s", path, res.StatusCode, body)
+			}
+		}
 	}
 	if res, body := send(t, "POST", s.URL+"/anthropic/v1/messages", "application/json", request+"}"); res.StatusCode != http.StatusOK || !e.Turn().StrictParams {
 		t.Errorf("got %d %s", res.StatusCode, body)

@@ -1,7 +1,6 @@
 package anthropic
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/clinvk/clinvk/host/engine"
@@ -95,7 +94,7 @@ func (c *conversation) message(v wire.Value) error {
 func (c *conversation) systemMessage(o wire.Object) error {
 	r := wire.Read(o)
 	r.Objects("output_config")
-	clear := r.String("clear_at")
+	until := r.String("clear_at")
 	if r.Err() != nil {
 		return r.Err()
 	}
@@ -110,7 +109,7 @@ func (c *conversation) systemMessage(o wire.Object) error {
 	if err != nil {
 		return err
 	}
-	fleeting := clear == "next_user_message"
+	fleeting := until == "next_user_message"
 	if len(c.messages) == 0 && !fleeting {
 		c.system = append(c.system, text)
 		return nil
@@ -126,10 +125,20 @@ func (c *conversation) systemMessage(o wire.Object) error {
 
 // forget takes fleeting messages of the system out.
 func (c *conversation) forget() {
-	for _, i := range slices.Backward(c.fleeting) {
-		c.messages = slices.Delete(c.messages, i, i+1)
+	if len(c.fleeting) == 0 {
+		return
 	}
-	c.fleeting = nil
+	first, left := c.fleeting[0], c.fleeting
+	kept := c.messages[:first]
+	for i, m := range c.messages[first:] {
+		if len(left) > 0 && left[0] == first+i {
+			left = left[1:]
+			continue
+		}
+		kept = append(kept, m)
+	}
+	clear(c.messages[len(kept):])
+	c.messages, c.fleeting = kept, nil
 }
 
 // add appends a message; one without content, which is an empty earlier answer, says

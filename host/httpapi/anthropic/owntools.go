@@ -35,16 +35,18 @@ var anthropicTools = []anthropicTool{
 	{prefix: "mcp_toolset", treatment: noted},
 }
 
-// ownTool finds the family of a type, and gives the type a name that is fit for a
-// note; nil: there is none.
-func ownTool(kind string) (*anthropicTool, string) {
+// ownTool finds the family of a type; nil: there is none.
+func ownTool(kind string) *anthropicTool {
 	for i := range anthropicTools {
 		if strings.HasPrefix(kind, anthropicTools[i].prefix) {
-			return &anthropicTools[i], clip(kind)
+			return &anthropicTools[i]
 		}
 	}
-	return nil, ""
+	return nil
 }
+
+// name of the family, for notes.
+func (a *anthropicTool) name() string { return strings.TrimSuffix(a.prefix, "_") }
 
 // tool is what a model is told that does not know the type.
 func (a *anthropicTool) tool(o wire.Object) (engine.Tool, error) {

@@ -42,13 +42,13 @@ func (q *messagesRequest) decodeTool(v wire.Value) error {
 		return err
 	}
 	var tool engine.Tool
-	switch known, at := ownTool(kind); {
+	switch known := ownTool(kind); {
 	case kind == "" || kind == "custom":
 		tool, err = q.customTool(o)
 	case known == nil:
 		return o.Get("type").Errorf("is %q; use custom, or a type of Anthropic's that is known here", clip(kind))
 	case known.treatment != honoured:
-		return q.withhold(o, at, known.treatment)
+		return q.withhold(o, known.name(), known.treatment)
 	default:
 		tool, err = known.tool(o)
 	}

@@ -41,7 +41,7 @@ func TestTools(t *testing.T) {
 			own + `,{"type":"web_search_20250305","name":"web_search","max_uses":5},{"type":"web_fetch_20260309","name":"web_fetch"},
 			  {"type":"code_execution_20250825","name":"code_execution"},{"type":"mcp_toolset","mcp_server_name":"m"},{"type":"computer_toolset_20260801"}`,
 			[]engine.Tool{a},
-			[]string{"tools.web_search_20250305", "tools.web_fetch_20260309", "tools.code_execution_20250825", "tools.mcp_toolset", "tools.computer_toolset_20260801"},
+			[]string{"tools.web_search", "tools.web_fetch", "tools.code_execution", "tools.mcp_toolset", "tools.computer"},
 		},
 		"search for tools": {own + `,{"type":"tool_search_tool_regex_20251119","name":"tool_search_tool_regex"}`, []engine.Tool{a}, nil},
 		"carried out by the client": {

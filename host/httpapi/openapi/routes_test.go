@@ -40,7 +40,7 @@ func TestRoutes(t *testing.T) {
 		operations[id] = true
 	}
 	for _, dialect := range []httpapi.Dialect{
-		rest.New(nil, false), openai.New(openai.Config{}), anthropic.New(anthropic.Config{}), meta.New(meta.Config{}),
+		rest.New(rest.Config{}), openai.New(openai.Config{}), anthropic.New(anthropic.Config{}), meta.New(meta.Config{}),
 	} {
 		for _, r := range dialect.Routes() {
 			if !operations[r.OperationID] {

@@ -46,7 +46,7 @@ func TestRestart(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := &restarter{err: tt.err}
-			server := dialecttest.Serve(t, rest.New(e, false))
+			server := dialecttest.Serve(t, rest.New(rest.Config{Engine: e}))
 			response, err := http.Post(server.URL+"/api/v1/backends/mine/restart", tt.contentType, nil)
 			if err != nil {
 				t.Fatal(err)

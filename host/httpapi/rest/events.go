@@ -2,12 +2,9 @@ package rest
 
 import (
 	"encoding/json"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/clinvk/clinvk/host/engine"
-	"github.com/clinvk/clinvk/host/httpapi"
 )
 
 // event is one line of a stream.
@@ -18,6 +15,10 @@ type event struct {
 	Timestamp string `json:"timestamp"`
 	Sequence  int    `json:"sequence"`
 	Content   any    `json:"content"`
+	// Index of the task or the backend, from 0, and Step, from 1, of verbs that run
+	// several turns.
+	Index *int `json:"index,omitempty"`
+	Step  int  `json:"step,omitempty"`
 }
 
 type message struct {
@@ -60,7 +61,7 @@ type events struct {
 func (e *events) make(kind string, content any) event {
 	e.sequence++
 	return event{
-		Type: kind, Backend: e.x.Backend, Timestamp: time.Now().UTC().Format(time.RFC3339Nano),
+		Type: kind, Backend: e.x.Backend, Timestamp: now(),
 		Sequence: e.sequence, Content: content,
 	}
 }
@@ -108,8 +109,7 @@ func textOf(parts []engine.Part) (s string) {
 }
 
 func (e *events) failed(err *engine.Error) event {
-	p := httpapi.NewProblem(&http.Request{}, err)
-	return e.make("error", failure{p.Code, p.Detail, p.RetryAfterMS, p.ExitCode, p.StderrTail})
+	return e.make("error", failureOf(err))
 }
 
 func appendJSON(b []byte, v any) []byte {

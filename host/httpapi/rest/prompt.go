@@ -1,12 +1,10 @@
 package rest
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"reflect"
 	"strings"
 	"time"
 
@@ -66,45 +64,9 @@ func bad(param, format string, args ...any) error {
 	return e
 }
 
-// fieldNames are the names that a prompt may have.
-var fieldNames = func() (names []string) {
-	t := reflect.TypeFor[prompt]()
-	for i := range t.NumField() {
-		names = append(names, t.Field(i).Tag.Get("json"))
-	}
-	return names
-}()
-
 func decodePrompt(body []byte) (*prompt, error) {
 	p := &prompt{}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(p); err != nil {
-		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, bad(strings.ReplaceAll(t.Field, ".", "/"), "%s must be a %s, not a %s", t.Field, jsonKind(t.Type), t.Value)
-		}
-		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			name = strings.Trim(name, `"`)
-			return nil, bad(name, "unknown field %q%s", name, engine.DidYouMean(name, fieldNames))
-		}
-		return nil, bad("", "the body is not a prompt: %w", err)
-	}
-	return p, nil
-}
-
-func jsonKind(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Bool:
-		return "boolean"
-	case reflect.String:
-		return "string"
-	case reflect.Slice:
-		return "array"
-	case reflect.Map, reflect.Struct:
-		return "object"
-	default:
-		return "number"
-	}
+	return p, decode(body, p)
 }
 
 // turn is the prompt as the engine takes it.

@@ -20,14 +20,29 @@ type Engine interface {
 	Load(name string) (running, queued, limit int)
 }
 
+// Config of the dialect.
+type Config struct {
+	// Engine that turns go to; required.
+	Engine Engine
+	// StrictParams makes parameters that would be ignored an error
+	// (server.strict_params).
+	StrictParams bool
+	// MaxParallel is how many tasks of a request run at a time when it does not say
+	// (parallel.max_workers); 0: 3.
+	MaxParallel int
+	// FailFast ends the other tasks when one fails and the request does not say
+	// (parallel.fail_fast).
+	FailFast bool
+}
+
 // Dialect speaks REST.
 type Dialect struct {
 	engine Engine
-	strict bool
+	config Config
 }
 
-// New makes the dialect; strict refuses parameters that a backend would ignore.
-func New(e Engine, strict bool) *Dialect { return &Dialect{engine: e, strict: strict} }
+// New makes the dialect.
+func New(c Config) *Dialect { return &Dialect{engine: c.Engine, config: c} }
 
 // Name of the dialect.
 func (*Dialect) Name() string { return "rest" }
@@ -44,6 +59,9 @@ func (*Dialect) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 func (d *Dialect) Routes() []httpapi.Route {
 	return []httpapi.Route{
 		{Method: http.MethodPost, Pattern: "/api/v1/prompt", OperationID: "prompt", Handle: d.prompt},
+		{Method: http.MethodPost, Pattern: "/api/v1/parallel", OperationID: "parallel", Handle: d.parallel},
+		{Method: http.MethodPost, Pattern: "/api/v1/chain", OperationID: "chain", Handle: d.chain},
+		{Method: http.MethodPost, Pattern: "/api/v1/compare", OperationID: "compare", Handle: d.compare},
 		{Method: http.MethodGet, Pattern: "/api/v1/backends", OperationID: "listBackends", Handle: d.backends},
 		{Method: http.MethodGet, Pattern: "/api/v1/backends/:name", OperationID: "getBackend", Handle: d.backend},
 		{Method: http.MethodPost, Pattern: "/api/v1/backends/:name/restart", OperationID: "restartBackend", Handle: d.restart},
@@ -63,7 +81,7 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 	if err != nil {
 		return err
 	}
-	turn.Owner, turn.StrictParams = httpapi.Owner(r), d.strict
+	turn.Owner, turn.StrictParams = httpapi.Owner(r), d.config.StrictParams
 	x, err := d.engine.Execute(r.Context(), turn)
 	if err != nil {
 		return err

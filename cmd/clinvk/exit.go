@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/clinvk/clinvk/host/client"
+	"github.com/clinvk/clinvk/host/config"
+)
+
+// Exit codes; docs/cli.md lists them.
+const (
+	exitGeneral   = 1
+	exitBackend   = 2
+	exitConfig    = 3
+	exitSession   = 4
+	exitAPI       = 5
+	exitTimeout   = 6
+	exitCancelled = 7
+	// exitCLI is the least that is taken over of a CLI's own code.
+	exitCLI = 8
+)
+
+// exitCodes by the code of a server's error.
+var exitCodes = map[string]int{
+	"backend_unavailable": exitBackend, "model_not_found": exitBackend, "backend_unauthenticated": exitBackend,
+	"session_not_found": exitSession, "session_busy": exitSession,
+	"timeout": exitTimeout, "queue_timeout": exitTimeout, "cancelled": exitCancelled,
+	"invalid_request": exitGeneral, "unsupported": exitGeneral, "unauthorized": exitGeneral, "not_found": exitGeneral,
+}
+
+// exitCode is how the process ends after an error.
+func exitCode(err error) int {
+	if _, ok := errors.AsType[*config.Error](err); ok {
+		return exitConfig
+	}
+	if e, ok := errors.AsType[*client.Error](err); ok {
+		return exitOf(e.Code, e.ExitCode)
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return exitCancelled
+	case errors.Is(err, context.DeadlineExceeded):
+		return exitTimeout
+	case errors.Is(err, client.ErrNoServer):
+		return exitBackend
+	}
+	return exitGeneral
+}
+
+// exitOf is the exit code for an error of a turn; own is the CLI's.
+func exitOf(code string, own *int) int {
+	if n, ok := exitCodes[code]; ok {
+		return n
+	}
+	if own != nil && *own >= exitCLI {
+		return *own
+	}
+	return exitAPI
+}

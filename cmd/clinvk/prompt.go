@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clinvk/clinvk/host/client"
+)
+
+// promptOptions are the flags of a prompt.
+type promptOptions struct {
+	connectOptions
+	turnOptions
+	output  string
+	verbose bool
+}
+
+// turnOptions are those of every verb that runs turns.
+type turnOptions struct {
+	backend, model, workdir, mode, approval, sandbox, system, effort string
+	maxTokens                                                        int64
+	maxTurns                                                         int
+	timeout                                                          float64
+	ephemeral                                                        bool
+}
+
+func (o *turnOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.model, "model", "m", "", "model: one of the backend's, or an alias")
+	f.StringVarP(&o.workdir, "workdir", "w", "", "directory that the agent works in (default: this one)")
+	f.StringVar(&o.mode, "mode", "", "agent (default) or chat: no tools, your system prompt only")
+	f.StringVar(&o.approval, "approval-mode", "", "default, auto, none or always")
+	f.StringVar(&o.sandbox, "sandbox-mode", "", "default, read-only, workspace or full")
+	f.StringVar(&o.system, "system", "", "system prompt")
+	f.StringVar(&o.effort, "effort", "", "how much to reason: low, medium, high")
+	f.Int64Var(&o.maxTokens, "max-tokens", 0, "most tokens of the answer")
+	f.IntVar(&o.maxTurns, "max-turns", 0, "most model calls of an agent")
+	f.Float64Var(&o.timeout, "timeout", 0, "seconds that it may take")
+	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep no session")
+}
+
+// request is the body that asks for a prompt.
+func (o turnOptions) request(prompt string) (map[string]any, error) {
+	q := map[string]any{"prompt": prompt}
+	for key, value := range map[string]string{
+		"backend": o.backend, "model": o.model, "mode": o.mode, "approval_mode": o.approval,
+		"sandbox_mode": o.sandbox, "system_prompt": o.system, "reasoning_effort": o.effort,
+	} {
+		if value != "" {
+			q[key] = value
+		}
+	}
+	if o.maxTokens != 0 {
+		q["max_tokens"] = o.maxTokens
+	}
+	if o.maxTurns != 0 {
+		q["max_turns"] = o.maxTurns
+	}
+	if o.timeout != 0 {
+		q["timeout_secs"] = o.timeout
+	}
+	if o.ephemeral {
+		q["ephemeral"] = true
+	}
+	if o.mode == "chat" && o.workdir == "" {
+		return q, nil
+	}
+	dir, err := filepath.Abs(o.workdir) // empty: this one
+	if err != nil {
+		return nil, fmt.Errorf("the working directory: %w", err)
+	}
+	q["workdir"] = dir
+	return q, nil
+}
+
+// Forms of output of prompts.
+const (
+	outputText   = "text"
+	outputStream = "stream-json"
+)
+
+// addPrompt makes the root command run prompts.
+func addPrompt(root *cobra.Command, s streams) {
+	var o promptOptions
+	root.Use = "clinvk [PROMPT]"
+	root.Args = cobra.ArbitraryArgs
+	root.Example = "  clinvk \"explain this repository\"\n  git diff | clinvk -b codex \"review this\"\n  clinvk -m claude/opus -o json \"hi\""
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		prompt, err := readPrompt(args, s)
+		if err != nil {
+			return err
+		}
+		if prompt == "" {
+			return cmd.Help()
+		}
+		return runPrompt(cmd.Context(), o, prompt, s)
+	}
+	f := root.Flags()
+	f.StringVarP(&o.backend, "backend", "b", "", "backend that answers (default: default_backend of the configuration)")
+	f.StringVarP(&o.output, "output", "o", outputText, "text, json or stream-json")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "show on stderr what the backend thinks and does")
+	o.turnOptions.flags(root)
+	o.connectOptions.flags(root)
+}
+
+// readPrompt is the argument, what comes from stdin, or both: the argument first.
+func readPrompt(args []string, s streams) (string, error) {
+	if len(args) > 1 {
+		return "", fmt.Errorf("%q is no command, and a prompt is one argument: put it in quotes", args[0])
+	}
+	var parts []string
+	if len(args) == 1 {
+		parts = append(parts, args[0])
+	}
+	if f, ok := s.in.(*os.File); !ok || piped(f) {
+		text, err := io.ReadAll(s.in)
+		if err != nil {
+			return "", fmt.Errorf("reading the prompt: %w", err)
+		}
+		if len(bytes.TrimSpace(text)) > 0 {
+			parts = append(parts, string(text))
+		}
+	}
+	return strings.Join(parts, "\n\n"), nil
+}
+
+// piped says whether a file is one that somebody fills: a pipe or a plain file, and
+// neither a terminal nor /dev/null.
+func piped(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice == 0
+}
+
+func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (err error) {
+	q, err := o.request(prompt)
+	if err != nil {
+		return err
+	}
+	switch o.output {
+	case outputText, outputStream:
+		q["output_format"] = outputStream
+	case outputJSON:
+	default:
+		return fmt.Errorf("the output is %q; it must be text, json or stream-json", o.output)
+	}
+	stop := terminalOf(s.err).spin(o.waiting())
+	defer func() { stop() }()
+	c, err := o.connect(ctx, s, only(o.backend, o.model))
+	if err != nil {
+		return err
+	}
+	defer closing(c, &err)
+	if o.output == outputJSON {
+		var answer json.RawMessage
+		if err := c.Post(ctx, "/api/v1/prompt", q, &answer); err != nil {
+			return err
+		}
+		return writeJSON(s.out, answer)
+	}
+	p := printer{out: terminalOf(s.out), err: terminalOf(s.err), verbose: o.verbose, raw: o.output == outputStream, quiet: sync.OnceFunc(stop)}
+	err = c.Stream(ctx, "/api/v1/prompt", q, p.event)
+	return errors.Join(p.end(err), err)
+}
+
+// waiting is what the spinner says.
+func (o promptOptions) waiting() string {
+	switch {
+	case o.backend != "":
+		return o.backend
+	case o.model != "":
+		return o.model
+	}
+	return "waiting"
+}
+
+// printer writes the events of a turn as they come.
+type printer struct {
+	out, err     terminal
+	verbose, raw bool
+	quiet        func() // ends the spinner
+	last         byte   // of what was written
+	failed       bool   // an error was written
+}
+
+func (p *printer) event(e client.Event) error {
+	if p.raw {
+		p.quiet()
+		_, err := fmt.Fprintf(p.out, "%s\n", e.Line)
+		if e.Type == "error" {
+			p.failed = true
+			return errors.Join(err, failure(e))
+		}
+		return err
+	}
+	switch e.Type {
+	case "message":
+		p.quiet()
+		text := textOf(e)
+		if text != "" {
+			p.last = text[len(text)-1]
+		}
+		_, err := io.WriteString(p.out, text)
+		return err
+	case "error":
+		return failure(e)
+	case "thinking", "tool_use", "tool_result", "notice":
+		if p.verbose {
+			p.quiet()
+			_, err := fmt.Fprintf(p.err, "[%s] %s\n", e.Type, printable(summary(e)))
+			return err
+		}
+	}
+	return nil
+}
+
+// end ends the last line of text, so that a terminal's prompt does not follow it. A
+// turn that failed before there was any event is an event where events are wanted.
+func (p *printer) end(failure error) error {
+	p.quiet()
+	if e, ok := errors.AsType[*client.Error](failure); ok && p.raw && !p.failed {
+		return writeLine(p.out, map[string]any{"type": "error", "sequence": 1, "content": map[string]any{"code": e.Code, "message": e.Detail}})
+	}
+	if p.raw || p.last == 0 || p.last == '\n' {
+		return nil
+	}
+	_, err := io.WriteString(p.out, "\n")
+	return err
+}
+
+func textOf(e client.Event) string {
+	var m struct{ Text string }
+	_ = json.Unmarshal(e.Content, &m) // anything else has no text
+	return m.Text
+}
+
+// summary is one line about what a backend does.
+func summary(e client.Event) string {
+	var c struct {
+		Text, Name, Output string
+		Input              json.RawMessage
+	}
+	_ = json.Unmarshal(e.Content, &c) // what cannot be read is not shown
+	return strings.TrimSpace(strings.Join([]string{c.Name, string(c.Input), c.Text, c.Output}, " "))
+}
+
+// failure is the error that an event tells.
+func failure(e client.Event) error {
+	var f struct {
+		Code, Message string
+		ExitCode      *int   `json:"exit_code"`
+		StderrTail    string `json:"stderr_tail"`
+	}
+	if err := json.Unmarshal(e.Content, &f); err != nil {
+		return fmt.Errorf("the server's error cannot be read: %w", err)
+	}
+	return &client.Error{Code: f.Code, Detail: f.Message, ExitCode: f.ExitCode, StderrTail: f.StderrTail}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/briandowns/spinner"
+	"golang.org/x/term"
+)
+
+// terminal is what is known of a stream that may be one.
+type terminal struct {
+	io.Writer
+	fd  int
+	tty bool
+}
+
+// terminalOf looks at a stream; anything but a terminal is treated as a file.
+func terminalOf(w io.Writer) terminal {
+	f, ok := w.(*os.File)
+	if !ok {
+		return terminal{Writer: w}
+	}
+	fd := int(f.Fd())
+	return terminal{w, fd, term.IsTerminal(fd)}
+}
+
+// defaultWidth is that of what is no terminal.
+const defaultWidth = 100
+
+// width in columns.
+func (t terminal) width() int {
+	if w, _, err := term.GetSize(t.fd); t.tty && err == nil && w > 0 {
+		return w
+	}
+	return defaultWidth
+}
+
+// colour says whether colours are wanted (https://no-color.org).
+func (t terminal) colour() bool {
+	return t.tty && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// spinEvery is how often the spinner moves.
+const spinEvery = 100 * time.Millisecond
+
+// spin shows that something is waited for, with the time that it took so far, until
+// stop is called. On what is no terminal it shows nothing.
+func (t terminal) spin(what string) (stop func()) {
+	if !t.tty {
+		return func() {}
+	}
+	begin := time.Now()
+	s := spinner.New(spinner.CharSets[14], spinEvery, spinner.WithWriter(t), spinner.WithHiddenCursor(true))
+	s.PreUpdate = func(s *spinner.Spinner) {
+		s.Suffix = fmt.Sprintf(" %s %.1fs", what, time.Since(begin).Seconds())
+	}
+	s.Start()
+	return s.Stop
+}

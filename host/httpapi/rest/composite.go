@@ -1,0 +1,79 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/clinvk/clinvk/host/compose"
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi"
+)
+
+// Bounds of verbs that run several turns.
+const (
+	// maxTurns is how many there may be in one request.
+	maxTurns = 256
+	// maxParallel is how many of them may run at a time.
+	maxParallel = 64
+)
+
+// composite runs the turns of one request: run is given an observer, and returns the
+// answer. place tells an event which turn it belongs to.
+func composite(w http.ResponseWriter, r *http.Request, format string, place func(*event, int), run func(context.Context, compose.Observer) any) error {
+	stream, asSSE := wantsEvents(r, format)
+	if !stream {
+		httpapi.WriteJSON(w, http.StatusOK, "application/json", run(r.Context(), nil))
+		return nil
+	}
+	contentType, heartbeat := "application/x-ndjson", "\n"
+	if asSSE {
+		contentType, heartbeat = "text/event-stream", ": keep-alive\n\n"
+	}
+	out, ctx := httpapi.NewFeed(r.Context(), w, contentType, []byte(heartbeat))
+	defer out.Close()
+	f := &feed{Feed: out, sse: asSSE, place: place}
+	f.answer(run(ctx, f.observe))
+	return nil
+}
+
+// checkFormat is for verbs whose answer has one form besides streams.
+func checkFormat(format string) error {
+	switch format {
+	case "", "default", formatJSON, formatStream:
+		return nil
+	}
+	return bad("output_format", "output_format is %q; it must be default, json or stream-json", format)
+}
+
+// turn makes the turn of one of several prompts; where is its place in the body.
+func (d *Dialect) turn(r *http.Request, p *prompt, where string) (*engine.Turn, error) {
+	if p.OutputFormat == formatStream {
+		return nil, bad(where+"/output_format", "%s: stream-json is for the whole request: set output_format beside it", where)
+	}
+	t, err := p.turn()
+	if err != nil {
+		return nil, within(where, err)
+	}
+	t.Owner, t.StrictParams = httpapi.Owner(r), d.config.StrictParams
+	return t, nil
+}
+
+func checkCount(n int, field string) error {
+	switch {
+	case n == 0:
+		return bad(field, "%s must have at least one element", field)
+	case n > maxTurns:
+		return bad(field, "%s has %d elements; it must have at most %d", field, n, maxTurns)
+	}
+	return nil
+}
+
+// succeeded counts.
+func succeeded(outcomes []compose.Outcome) (n int) {
+	for _, o := range outcomes {
+		if o.Err == nil {
+			n++
+		}
+	}
+	return n
+}
