@@ -46,6 +46,8 @@ type Engine struct {
 	mu    sync.Mutex
 	gates map[string]*gate
 
+	cutWait time.Duration // cutWait, but in tests
+
 	draining atomic.Bool
 	running  sync.WaitGroup
 }
@@ -61,7 +63,7 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{config: c, backends: c.Backends, live: newLiveIndex(), log: c.Logger, gates: map[string]*gate{}}
+	return &Engine{config: c, backends: c.Backends, live: newLiveIndex(), log: c.Logger, gates: map[string]*gate{}, cutWait: cutWait}
 }
 
 // Backends tells about all backends, sorted by name.
@@ -161,6 +163,12 @@ func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
 	if err != nil {
 		return nil, err
 	}
+	var output *schema
+	if turn.OutputSchema != nil {
+		if output, err = compileSchema(turn.OutputSchema); err != nil {
+			return nil, err
+		}
+	}
 	leave, err := e.gate(to.backend).enter(ctx, int(info.Describe.GetLimits().GetMaxConcurrentExecutions()))
 	if err != nil {
 		return nil, AsError(err)
@@ -174,6 +182,7 @@ func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
 		Backend: to.backend, Model: shownModel(t, to), Ignored: ignored,
 		engine: e, turn: turn, to: to, leave: leave, begin: begin, admitted: time.Now(),
 	}
+	x.shapeFor(info.Describe.GetCapabilities(), output)
 	if err := x.open(ctx); err != nil {
 		x.Close()
 		return nil, err
@@ -262,13 +271,11 @@ func check(backend string, t *Turn, info BackendInfo) (ignored []string, err err
 		e.Param, e.Backend = param, backend
 		return e
 	}
-	honoured := caps.GetChat().GetSampling()
 	if t.Mode == ModeAgent {
 		agent := caps.GetAgent()
 		if agent == nil {
 			return nil, unsupported(CodeUnsupported, "mode", "has no agent mode")
 		}
-		honoured = agent.GetSampling()
 		if t.Approval > ApprovalDefault && !slices.Contains(agent.GetApprovalModes(), backendv1.ApprovalMode(t.Approval)) {
 			return nil, unsupported(CodeUnsupported, "approval_mode", "does not support this approval mode")
 		}
@@ -279,7 +286,9 @@ func check(backend string, t *Turn, info BackendInfo) (ignored []string, err err
 		return nil, unsupported(CodeUnsupported, "mode", "has no chat mode")
 	}
 	for _, name := range t.Sampling.set() {
-		if !slices.Contains(honoured, name) {
+		// The host sees to the limits of the answer where the backend does not.
+		kept := name == FieldStop || name == FieldMaxOutputTokens
+		if !kept && !slices.Contains(honoured(caps, t.Mode), name) {
 			ignored = append(ignored, name)
 		}
 	}
@@ -292,9 +301,6 @@ func check(backend string, t *Turn, info BackendInfo) (ignored []string, err err
 	}
 	if t.ToolChoice.Forced() && !caps.GetClientTools().GetForcedChoice() {
 		return nil, unsupported(CodeUnsupported, "tool_choice", "cannot be made to call a tool; use tool_choice \"auto\" or \"none\"")
-	}
-	if t.OutputSchema != nil && caps.GetStructuredOutput() == nil {
-		return nil, unsupported(CodeUnsupported, "response_format", "cannot be held to a JSON schema")
 	}
 	if err := checkSize(t, info, unsupported); err != nil {
 		return nil, err

@@ -288,7 +288,7 @@ func TestCheckRefusesOrIgnores(t *testing.T) {
 		{name: "agent", turn: Turn{Mode: ModeAgent}, code: CodeUnsupported, param: "mode"},
 		{name: "tools", turn: Turn{Mode: ModeChat, Tools: tool}, ignored: []string{FieldTools}},
 		{name: "forced tool", turn: Turn{Mode: ModeChat, Tools: tool, ToolChoice: ToolChoice{Kind: ToolChoiceRequired}}, code: CodeUnsupported, param: "tool_choice"},
-		{name: "schema", turn: Turn{Mode: ModeChat, OutputSchema: []byte("{}")}, code: CodeUnsupported, param: "response_format"},
+		{name: "limits kept by the host", turn: Turn{Mode: ModeChat, StrictParams: true, OutputSchema: []byte("{}"), Sampling: Sampling{MaxOutputTokens: new(int64(9))}}},
 		{name: "long", turn: Turn{Mode: ModeChat, Messages: say("12345678901")}, code: CodeTooLarge, param: "messages"},
 		{name: "media", turn: Turn{Mode: ModeChat, Messages: []Message{{RoleUser, []Part{Blob{MediaType: "image/gif"}}}}}, code: CodeUnsupported, param: "messages"},
 		{name: "big blob", turn: Turn{Mode: ModeChat, Messages: []Message{{RoleUser, []Part{Blob{MediaType: "image/png", Data: []byte("123")}}}}}, code: CodeTooLarge, param: "messages"},

@@ -39,7 +39,7 @@ type Execution struct {
 
 	cancel  context.CancelCauseFunc
 	ctx     context.Context //nolint:containedctx // the life of the call
-	mu      sync.Mutex      // guards lease and stream against Close and Interrupt
+	mu      sync.Mutex      // guards lease, stream, hang and interrupted against Close and Interrupt
 	lease   Lease
 	stream  backendv1.BackendService_ExecuteClient
 	events  normalizer
@@ -48,6 +48,10 @@ type Execution struct {
 	retried bool
 	closed  bool
 	source  func() (Event, error) // instead of a plugin; see Replay
+
+	shape       *shaper            // nil: the client sees the events as they are
+	hang        context.CancelFunc // ends the call to the plugin
+	interrupted bool               // the client asked for the end
 }
 
 // Replay is an execution whose events come from a function, for tests of those
@@ -89,12 +93,8 @@ func (x *Execution) open(parent context.Context) error {
 	}
 	start := startToProto(x.ID, x.to.model, x.turn)
 	x.useLive(start)
-	ctx := x.ctx
-	if t := x.turn.Timeout; t > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t+grace)
-		context.AfterFunc(x.ctx, cancel)
-	}
+	ctx, hang := x.callContext()
+	x.hang = hang
 	stream, err := lease.Client().Execute(ctx)
 	if err == nil {
 		x.stream = stream
@@ -104,7 +104,31 @@ func (x *Execution) open(parent context.Context) error {
 	if err != nil && (stream == nil || !errors.Is(err, io.EOF)) { // with EOF Recv tells what is wrong
 		return x.broken(err)
 	}
+	if x.interrupted { // while there was no call to interrupt
+		x.sendInterruptLocked()
+	}
 	return nil
+}
+
+// callContext is that of one call to the plugin.
+func (x *Execution) callContext() (context.Context, context.CancelFunc) {
+	if t := x.turn.Timeout; t > 0 {
+		return context.WithTimeout(x.ctx, t+grace)
+	}
+	return context.WithCancel(x.ctx)
+}
+
+// hangUp ends the call to the plugin and gives the process back, before another call.
+func (x *Execution) hangUp() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.lease != nil && !x.closed { // Close has released it otherwise
+		x.lease.Release()
+	}
+	if x.hang != nil {
+		x.hang()
+	}
+	x.lease, x.stream = nil, nil
 }
 
 // useLive names the live conversation that holds the history, if there is one.
@@ -130,11 +154,8 @@ func (x *Execution) Next() (Event, error) {
 		return ev, err
 	}
 	for {
-		if ev := x.events.pop(); ev != nil {
+		if ev := x.pop(); ev != nil {
 			x.mark(ev)
-			if x.keys != nil && !x.answer.add(ev) {
-				x.keys, x.answer = nil, answerBuilder{} // too large to be continued
-			}
 			return ev, nil
 		}
 		if x.over != nil {
@@ -143,6 +164,28 @@ func (x *Execution) Next() (Event, error) {
 		x.receive()
 	}
 }
+
+// pop takes the next event for the client out; nil when there is none.
+func (x *Execution) pop() Event {
+	if x.shape != nil {
+		return x.shape.pop()
+	}
+	ev := x.events.pop()
+	if ev != nil {
+		x.keep(ev)
+	}
+	return ev
+}
+
+// keep adds an event to the answer that is remembered with a live conversation.
+func (x *Execution) keep(ev Event) {
+	if x.keys != nil && !x.answer.add(ev) {
+		x.forget() // too large to be continued
+	}
+}
+
+// forget says that the conversation cannot be continued live.
+func (x *Execution) forget() { x.keys, x.answer = nil, answerBuilder{} }
 
 // mark notes when the first part of the answer came.
 func (x *Execution) mark(ev Event) {
@@ -165,18 +208,20 @@ func (x *Execution) receive() {
 		if errors.Is(err, io.EOF) { // which means that all is well, to those who call Next
 			err = errContract("the turn ended without completed or failed")
 		}
-		x.end(x.broken(err))
+		x.fail(x.broken(err))
 		return
 	}
 	failure, err := x.events.add(x.to.backend, r)
 	switch {
 	case err != nil:
-		x.end(x.broken(err))
+		x.fail(x.broken(err))
 	case failure != nil:
 		if failure.Code == CodeCLIFailure {
 			x.explain(failure)
 		}
-		x.end(failure)
+		x.fail(failure)
+	case x.shape != nil:
+		x.reshape(r.GetCompleted())
 	case r.GetCompleted() != nil:
 		x.remember(r.GetCompleted())
 		x.end(io.EOF)
@@ -195,13 +240,10 @@ func (x *Execution) retry(err error) bool {
 		return false // the process lives: the same would happen again
 	}
 	x.retried = true
-	x.mu.Lock()
-	x.lease.Release()
-	x.lease, x.stream = nil, nil
-	x.mu.Unlock()
+	x.hangUp()
 	x.events = normalizer{}
 	if err := x.open(x.ctx); err != nil {
-		x.end(err)
+		x.fail(AsError(err))
 	}
 	return true
 }
@@ -299,6 +341,18 @@ func withoutReasoning(parts []Part) []Part {
 func (x *Execution) Interrupt() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.interrupted = true
+	x.sendInterruptLocked()
+}
+
+func (x *Execution) wasInterrupted() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.interrupted
+}
+
+// sendInterruptLocked asks the backend to end the turn; the caller holds mu.
+func (x *Execution) sendInterruptLocked() {
 	if x.stream != nil {
 		// An error means that the turn is over.
 		_ = x.stream.Send(&backendv1.ExecuteRequest{Input: &backendv1.ExecuteRequest_Interrupt{Interrupt: &backendv1.Interrupt{}}})
@@ -319,6 +373,9 @@ func (x *Execution) release(cause error) {
 		return
 	}
 	x.closed = true
+	if x.shape != nil && x.shape.hurry != nil {
+		x.shape.hurry.Stop()
+	}
 	if x.cancel != nil {
 		x.cancel(cause)
 	}

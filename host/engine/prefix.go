@@ -95,6 +95,7 @@ func prefixKeys(generation uint64, to target, t *Turn) []prefixKey {
 	w.string(to.model)
 	w.number(uint64(t.Mode), uint64(t.Approval), uint64(t.Sandbox), uint64(t.ToolChoice.Kind), uint64(max(0, t.MaxSteps))) //nolint:gosec // small enums
 	w.string(t.ToolChoice.Name)
+	w.flag(t.SingleCall)
 	w.string(t.WorkingDir)
 	w.string(t.System)
 	w.string(string(t.OutputSchema))
@@ -151,6 +152,14 @@ func (w writer) strings(ss []string) {
 	for _, s := range ss {
 		w.string(s)
 	}
+}
+
+func (w writer) flag(b bool) {
+	var n uint64
+	if b {
+		n = 1
+	}
+	w.number(n)
 }
 
 func (w writer) float(f *float64) {

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestSchemas(t *testing.T) {
+	for name, tt := range map[string]struct{ schema, wrong string }{
+		"fine":           {`{"type":"object"}`, ""},
+		"an older draft": {`{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}`, ""},
+		"recursive":      {`{"type":"object","properties":{"next":{"$ref":"#"}}}`, ""},
+		"formats":        {`{"type":"string","format":"date"}`, ""},
+		"lookahead":      {`{"pattern":"^(?!x)y"}`, ""},
+		"doubling":       {doubling(30), "too often"},
+		"no schema":      {`{"type":"objekt"}`, "not valid"},
+		"not JSON":       {`{"type":`, "not JSON"},
+		"remote":         {`{"$ref":"https://example.com/schema.json"}`, "nothing is fetched"},
+		"a file":         {`{"$ref":"file:///etc/passwd"}`, "nothing is fetched"},
+		"other draft":    {`{"$schema":"https://example.com/mine"}`, "nothing is fetched"},
+		"nested":         {strings.Repeat(`{"not":`, 200) + "{}" + strings.Repeat("}", 200), "nested"},
+		"large":          {`{"title":"` + strings.Repeat("x", maxSchema) + `"}`, "KiB"},
+		"huge number":    {`{"maximum":1e999999999}`, "out of range"},
+		"tiny number":    {`{"multipleOf":1e-999999999}`, "out of range"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := compileSchema(json.RawMessage(tt.schema))
+			e := AsError(err)
+			switch {
+			case tt.wrong == "":
+				if err != nil {
+					t.Error(err)
+				}
+			case e == nil || e.Code != CodeInvalidRequest || e.Param != "response_format" || !strings.Contains(e.Message, tt.wrong):
+				t.Errorf("err = %+v", e)
+			}
+		})
+	}
+}
+
+// doubling is a schema that checks a value 2^n times.
+func doubling(n int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"$ref":"#/$defs/a%d","$defs":{"a0":{}`, n)
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, `,"a%d":{"allOf":[{"$ref":"#/$defs/a%d"},{"$ref":"#/$defs/a%d"}]}`, i, i-1, i-1)
+	}
+	return b.String() + "}}"
+}
+
+func TestBadSchemaIsRefusedBeforeAnythingRuns(t *testing.T) {
+	f := newFakes(t)
+	f.add("b", nil, nil)
+	_, err := run(t, New(Config{Backends: f}), &Turn{Model: "b", Messages: say("hi"), OutputSchema: []byte(`{"type":1}`)})
+	if err == nil || err.Code != CodeInvalidRequest || f.acquired != 0 {
+		t.Errorf("err = %+v, %d processes asked", err, f.acquired)
+	}
+}
+
+func TestBareJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		" {\"a\":1}\n":                     `{"a":1}`,
+		"42":                               "42",
+		"```\n[1]\n```":                    "[1]",
+		"```json\n{\"a\":\"```\"}\n```":    "{\"a\":\"```\"}",
+		"Here: {\"a\":{\"b\":[1]}} - done": `{"a":{"b":[1]}}`,
+		"Either [1] or [2]":                "Either [1] or [2]",
+		"none":                             "none",
+		"{ broken":                         "{ broken",
+		"{x} {\"a\":1}":                    `{"a":1}`,
+		"":                                 "",
+	} {
+		if got := bareJSON(text); got != want {
+			t.Errorf("bareJSON(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func FuzzBareJSON(f *testing.F) {
+	for _, s := range []string{"```json\n{}\n```", "a {\"b\":1} c", "[[[", "1e999", "\"x\"", "{}{}"} {
+		f.Add(s)
+	}
+	s, err := compileSchema(json.RawMessage(`{"type":"object","properties":{"a":{"multipleOf":0.1}}}`))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := bareJSON(text)
+		if !strings.Contains(text, got) {
+			t.Errorf("%q is no part of %q", got, text)
+		}
+		if s.check(got) == nil && !json.Valid([]byte(got)) {
+			t.Errorf("%q is no JSON", got)
+		}
+	})
+}
