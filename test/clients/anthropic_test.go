@@ -32,7 +32,7 @@ func goAnthropic(t *testing.T, seen *record) {
 	s := &anthropicSuite{server: start(t)}
 	s.client = s.with(key)
 	me := goModule(t, "github.com/anthropics/anthropic-sdk-go")
-	for _, b := range []behaviour{
+	for _, b := range append([]behaviour{
 		{pathMessages, "plain", s.plain},
 		{pathMessages, "stream", s.stream},
 		{pathMessages, "tools", s.tools},
@@ -44,7 +44,7 @@ func goAnthropic(t *testing.T, seen *record) {
 		{pathMessages + "/count_tokens", "count", s.count},
 		{"GET /anthropic/v1/models", "list", s.models},
 		{"GET /anthropic/v1/models/{id}", "get", s.model},
-	} {
+	}, s.limits()...) {
 		seen.run(t, me, b)
 	}
 }
