@@ -122,6 +122,7 @@ func (h *Host) newHandler() (*httpapi.Server, error) {
 		Dialects: []httpapi.Dialect{
 			rest.New(rest.Config{
 				Engine: h.engine, StrictParams: server.StrictParams, MaxParallel: parallel.MaxWorkers, FailFast: parallel.FailFast,
+				Media: fetcher,
 			}),
 			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
 			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),

@@ -8,7 +8,7 @@ import (
 
 func TestAskForObject(t *testing.T) {
 	for schema, any := range map[string]bool{
-		"": false, `{"type":"object"}`: true, ` { "type" : "object" } `: true, `{"type":"string"}`: false, `{}`: false,
+		"": false, `{"type":"object"}`: true, `{ "type" : "object" }`: true, `{"type":"string"}`: false, `{}`: false,
 		`{"type":"object","properties":{}}`: false, `{"type":["object"]}`: false, `[]`: false,
 	} {
 		turn := &plugins.Turn{System: "sys", OutputSchema: []byte(schema)}

@@ -149,3 +149,46 @@ func TestLateStart(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+// TestChoicesTakeTurns shows that choices need no more places than there are: each may
+// wait for the end of another, whatever the order.
+func TestChoicesTakeTurns(t *testing.T) {
+	place := make(chan struct{}, 1)
+	start := func(ctx context.Context) (*engine.Execution, error) {
+		select {
+		case place <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		steps := []engine.Event{&engine.TextDelta{Text: "x"}, &engine.Completed{}}
+		return engine.Replay("turn_1", "b", "m", func() (engine.Event, error) {
+			if len(steps) == 0 {
+				return nil, io.EOF
+			}
+			ev := steps[0]
+			if steps = steps[1:]; len(steps) == 0 {
+				<-place // as the engine does at the end of a turn
+			}
+			return ev, nil
+		}), nil
+	}
+	more := []Start{start, start, start}
+	first := func() *engine.Execution {
+		x, err := start(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	answers, err := CollectChoices(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil), first(), more, nil)
+	if err != nil || len(answers) != 4 {
+		t.Fatalf("%d answers, %v", len(answers), err)
+	}
+	w := httptest.NewRecorder()
+	if err := StreamChoices(w, httptest.NewRequest("POST", "/", nil), first(), more, nil, numberEncoder{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(w.Body.String(), "Completed"); n != 4 {
+		t.Errorf("%d choices came to an end: %s", n, w.Body)
+	}
+}

@@ -20,6 +20,7 @@ type answer struct {
 	// live says that the process holds all messages but those of messages.
 	live     bool
 	messages []plugins.Message
+	signer   string // the model that earlier reasoning is from
 
 	begun       func() // is called when the model begins to answer
 	underway    bool   // the CLI has begun with the message to answer
@@ -46,7 +47,10 @@ type openBlock struct {
 }
 
 func newAnswer(turn *plugins.Turn, out *plugins.Stream, p *process, held int) *answer {
-	return &answer{turn: turn, out: out, p: p, live: held > 0, messages: merged(turn.Messages[held:]), streamed: map[string]bool{}, open: map[int]*openBlock{}}
+	return &answer{
+		turn: turn, out: out, p: p, live: held > 0, messages: merged(turn.Messages[held:]), signer: "claude",
+		streamed: map[string]bool{}, open: map[int]*openBlock{},
+	}
 }
 
 // run tells the CLI what it needs to know and takes in what it answers.

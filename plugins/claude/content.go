@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clinvk/clinvk/plugins"
@@ -14,7 +15,8 @@ import (
 // API takes none.
 func content(m plugins.Message, composed bool) ([]any, *plugins.Error) {
 	var out []any
-	for _, part := range m.Parts {
+	parts, media := apart(m.Parts)
+	for _, part := range slices.Concat(parts, media) {
 		block, err := blockOf(m.Role, part)
 		if err != nil {
 			return nil, err
@@ -29,6 +31,30 @@ func content(m plugins.Message, composed bool) ([]any, *plugins.Error) {
 	return out, nil
 }
 
+// apart takes media out of the results of tools that failed: the API takes only text
+// in those, and the CLI would drop the rest. They come behind everything else, as
+// nothing may stand between results.
+func apart(parts []plugins.Part) (rest, media []plugins.Part) {
+	for _, part := range parts {
+		r, ok := part.(plugins.ToolResult)
+		if !ok || !r.IsError {
+			rest = append(rest, part)
+			continue
+		}
+		var inner []plugins.Part
+		for _, p := range r.Parts {
+			if _, ok := p.(plugins.Blob); ok {
+				media = append(media, p)
+			} else {
+				inner = append(inner, p)
+			}
+		}
+		r.Parts = inner
+		rest = append(rest, r)
+	}
+	return rest, media
+}
+
 // blockOf makes one content block; nil when there is nothing to say.
 func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 	switch v := part.(type) {
@@ -40,11 +66,8 @@ func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 	case plugins.Blob:
 		return mediaBlock(v)
 	case plugins.Reasoning:
-		// Reasoning is accepted back with its signature only, and that is base64:
-		// what is not comes from another backend.
-		_, foreign := base64.StdEncoding.DecodeString(string(v.Signature))
 		switch {
-		case role != plugins.RoleAssistant || len(v.Signature) == 0 || foreign != nil:
+		case role != plugins.RoleAssistant || !signed(v):
 			return nil, nil
 		case v.Redacted:
 			return wire.RedactedThinkingBlock(string(v.Signature)), nil
@@ -74,6 +97,13 @@ func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
 		return wire.ToolResultBlock(v.CallID, inner, v.IsError), nil
 	}
 	return nil, plugins.Errorf(plugins.CodeUnsupported, "Claude Code cannot read such content")
+}
+
+// signed says that the API would take reasoning back: with its signature only, and
+// that is base64. What is not comes from another backend.
+func signed(r plugins.Reasoning) bool {
+	_, err := base64.StdEncoding.DecodeString(string(r.Signature))
+	return err == nil && len(r.Signature) > 0
 }
 
 func mediaBlock(b plugins.Blob) (any, *plugins.Error) {

@@ -55,6 +55,9 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 		}
 		a := newAnswer(turn, out, p, held)
 		a.begun = begun
+		if reasoned(a.messages) {
+			a.signer = b.signer(ctx, turn)
+		}
 		err := b.answer(ctx, a)
 		if a.underway || attempt > b.spares || !errors.Is(err, errGone) {
 			return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -164,4 +165,32 @@ func modelsOf(offered []wire.Model) []plugins.Model {
 		}
 	}
 	return out
+}
+
+// signer is the API's name of the model that a turn runs on. The CLI gives reasoning
+// back only to the model that it says it is from; empty when it cannot be told.
+func (b *backend) signer(ctx context.Context, turn *plugins.Turn) string {
+	name := turn.Model
+	if models, err := b.Models(ctx); err == nil {
+		for _, m := range models {
+			usual := m.Default && (name == "" || name == defaultModel)
+			// 2.1.197 knows "opus" and does not list it.
+			family := name != "" && strings.HasPrefix(m.ID, "claude-"+name+"-")
+			if m.ID == name || usual || family || slices.Contains(m.Aliases, name) {
+				name = m.ID
+				break
+			}
+		}
+	}
+	return strings.TrimSuffix(name, "[1m]")
+}
+
+// reasoned says that a conversation holds reasoning that can be given back.
+func reasoned(messages []plugins.Message) bool {
+	return slices.ContainsFunc(messages, func(m plugins.Message) bool {
+		return slices.ContainsFunc(m.Parts, func(p plugins.Part) bool {
+			r, ok := p.(plugins.Reasoning)
+			return ok && signed(r)
+		})
+	})
 }

@@ -28,7 +28,7 @@ func TestStructuredOutput(t *testing.T) {
 		name, script, effort string
 		tools                []*backendv1.ToolSpec
 	}{
-		{name: "alone"}, {name: "split", script: " split"}, {name: "effort", effort: "low"}, {name: "tools", tools: tools},
+		{name: "alone"}, {name: "split", script: " split", effort: "low"},
 		{name: "thinking and tools", script: " think=2", effort: "high", tools: tools},
 	}
 	eachRelease(t, func(t *testing.T, f *fixture) {

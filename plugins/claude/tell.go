@@ -86,7 +86,7 @@ func (a *answer) history(ctx context.Context, m plugins.Message) error {
 		if len(blocks) == 0 {
 			return nil // nothing was said, and nothing can be sent
 		}
-		return a.p.send(wire.Assistant{ID: fmt.Sprintf("msg_clinvk_%s", rand.Text()), Model: "claude", Content: blocks})
+		return a.p.send(wire.Assistant{ID: fmt.Sprintf("msg_clinvk_%s", rand.Text()), Model: a.signer, Content: blocks})
 	}
 	if err := a.p.send(wire.User{ID: uuid(), Content: blocks, History: true, Composed: true}); err != nil {
 		return err

@@ -108,13 +108,14 @@ func (b *backend) StructuredOutputSupport() plugins.StructuredOutputSupport {
 	return plugins.StructuredOutputSupport{Strict: true}
 }
 
-// ReasoningSupport implements plugins.Reasoner: summaries, without signatures.
-func (b *backend) ReasoningSupport() plugins.ReasoningSupport { return plugins.ReasoningSupport{} }
+// ReasoningSupport implements plugins.Reasoner: summaries, which are signed when the
+// client has tools.
+func (b *backend) ReasoningSupport() plugins.ReasoningSupport {
+	return plugins.ReasoningSupport{Signatures: true}
+}
 
 // InputMediaTypes implements plugins.MediaReader.
-func (b *backend) InputMediaTypes() []string {
-	return []string{"image/png", "image/jpeg", "image/gif", "image/webp"}
-}
+func (b *backend) InputMediaTypes() []string { return imageTypes }
 
 // Configure implements plugins.Configurer.
 func (b *backend) Configure(_ context.Context, c plugins.Config) []plugins.Diagnostic {

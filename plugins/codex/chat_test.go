@@ -145,19 +145,6 @@ func TestLongPrompt(t *testing.T) {
 	}
 }
 
-func TestSplitCodePoints(t *testing.T) {
-	for _, transport := range transports {
-		t.Run(transport.name, func(t *testing.T) {
-			f := start(t, withSettings(transport.settings))
-			want := "é✓😀 end"
-			r := f.chat(t, "[[split text=b64:"+base64.StdEncoding.EncodeToString([]byte(want))+"]]")
-			if r.Text != want {
-				t.Errorf("text %q, want %q (%v)", r.Text, want, r.Failed)
-			}
-		})
-	}
-}
-
 func TestImagesAndToolHistory(t *testing.T) {
 	f := start(t)
 	// A PNG of one pixel.

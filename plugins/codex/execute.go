@@ -17,6 +17,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	if err := checkTurn(turn); err != nil {
 		return err
 	}
+	turn = turn.AskForObject()
 	if _, err := b.checker.ready(ctx); err != nil {
 		return err
 	}

@@ -66,8 +66,10 @@ func messageItems(m plugins.Message) ([]object, error) {
 			}
 			items = append(items, object{"type": "function_call_output", "call_id": p.CallID, "output": output})
 		case plugins.Reasoning:
-			// The model server takes back only what it encrypted itself, and that
-			// the CLI does not hand out.
+			if item, ok := itemOfReasoning(p); ok && role == "assistant" {
+				flush()
+				items = append(items, item)
+			}
 		}
 	}
 	if len(items) == 0 && len(content) == 0 && role == "user" {
@@ -77,8 +79,8 @@ func messageItems(m plugins.Message) ([]object, error) {
 	return items, nil
 }
 
-// imageTypes are those that the CLI passes on unchanged.
-var imageTypes = []string{"image/png", "image/jpeg", "image/gif", "image/webp"}
+// imageTypes are those that the CLI passes on unchanged; of a GIF it makes a PNG.
+var imageTypes = []string{"image/png", "image/jpeg", "image/webp"}
 
 func imageContent(b plugins.Blob) (object, error) {
 	media, _, _ := strings.Cut(strings.ToLower(b.MediaType), ";")

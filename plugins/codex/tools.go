@@ -79,7 +79,7 @@ func withNamespace(items []object) []object {
 }
 
 // rawItem takes an item as the model server sent it: the calls in their order and
-// with their arguments untouched.
+// with their arguments untouched, and reasoning with what only the server can read.
 func (r *run) rawItem(params json.RawMessage) error {
 	var p struct {
 		TurnID string `json:"turnId"`
@@ -88,13 +88,19 @@ func (r *run) rawItem(params json.RawMessage) error {
 			CallID    string `json:"call_id"`
 			Name      string `json:"name"`
 			Arguments string `json:"arguments"`
+			reasoningItem
 		} `json:"item"`
 	}
 	if err := json.Unmarshal(params, &p); err != nil {
 		return fmt.Errorf("reading an item of the model server: %w", err)
 	}
 	name, ok := r.tools.names[p.Item.Name]
-	if p.TurnID != r.turnID || p.Item.Type != "function_call" || !ok {
+	switch {
+	case p.TurnID != r.turnID:
+		return nil
+	case p.Item.Type == "reasoning" && p.Item.Encrypted != "":
+		return r.signed(p.Item.reasoningItem)
+	case p.Item.Type != "function_call" || !ok:
 		return nil
 	}
 	if err := r.begin(); err != nil {
@@ -109,6 +115,18 @@ func (r *run) rawItem(params json.RawMessage) error {
 		return err
 	}
 	return r.out.ToolCall(call)
+}
+
+// signed ends a block of reasoning with what the server wants back.
+func (r *run) signed(item reasoningItem) error {
+	signature, err := item.signature()
+	if err == nil {
+		err = r.begin()
+	}
+	if err != nil {
+		return err
+	}
+	return r.out.ReasoningSignature(signature)
 }
 
 // rawResponse takes the end of a model call. After calls of the client's tools it

@@ -210,7 +210,10 @@ func (b *backend) StructuredOutputSupport() plugins.StructuredOutputSupport {
 	return plugins.StructuredOutputSupport{Strict: true}
 }
 
-func (b *backend) ReasoningSupport() plugins.ReasoningSupport { return plugins.ReasoningSupport{} }
+// ReasoningSupport: calls of the client's tools come after a signature.
+func (b *backend) ReasoningSupport() plugins.ReasoningSupport {
+	return plugins.ReasoningSupport{Signatures: true}
+}
 
 // InputMediaTypes are those that the API takes inline.
 func (b *backend) InputMediaTypes() []string {

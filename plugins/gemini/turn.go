@@ -199,12 +199,18 @@ func (t *turnRun) finish(m acp.Message) error {
 	return nil
 }
 
-// hand gives the client's tools their calls.
+// hand gives the client's tools their calls, each after the signature of the reasoning
+// that led to it: newer models demand it back.
 func (t *turnRun) hand(calls []wire.FunctionCall) error {
 	for _, c := range calls {
 		args := string(c.Args)
 		if args == "" {
 			args = "{}"
+		}
+		if c.Signature != "" {
+			if err := t.out.ReasoningSignature(wire.Signature(c.Signature)); err != nil {
+				return err
+			}
 		}
 		if err := t.out.ToolCallStarted(c.ID, c.Name, plugins.OriginClient); err != nil {
 			return err

@@ -19,15 +19,16 @@ import (
 
 func main() {
 	rounds := flag.Int("rounds", 7, "measured rounds of each first-token figure")
-	only := flag.String("only", "", "measure only this: firsttoken, driven or echo")
+	length := flag.Duration("duration", 3*time.Second, "time of each figure of the dialects' throughput")
+	only := flag.String("only", "", "measure only this: firsttoken, driven, echo or dialects")
 	flag.Parse()
-	if err := run(*rounds, *only); err != nil {
+	if err := run(*rounds, *length, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds int, only string) error {
+func run(rounds int, length time.Duration, only string) error {
 	bin, err := os.MkdirTemp("", "clinvk-bench-")
 	if err != nil {
 		return err
@@ -53,7 +54,12 @@ func run(rounds int, only string) error {
 		}
 	}
 	if only == "" || only == "echo" {
-		return echo(bin)
+		if err := echo(bin); err != nil {
+			return err
+		}
+	}
+	if only == "" || only == "dialects" {
+		return dialects(bin, length)
 	}
 	return nil
 }

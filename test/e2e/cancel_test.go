@@ -24,7 +24,7 @@ func TestClientGone(t *testing.T) {
 				defer cancel()
 				done := make(chan error, 1)
 				go func() {
-					_, err := d.do(ctx, shared.server.URL, ask{model: backend, history: prompt(n + " [[tokens=50 gap=10ms hangat=30]]"), stream: true})
+					_, err := d.do(ctx, shared.server.Direct, ask{model: backend, history: prompt(n + " [[tokens=50 gap=10ms hangat=30]]"), stream: true})
 					done <- err
 				}()
 				wait(t, 5*time.Second, "the model call", func() bool { return len(up.find(n)) == 1 })

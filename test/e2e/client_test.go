@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -21,8 +22,14 @@ type ask struct {
 	history []message // the last one is the prompt
 	stream  bool
 	onDelta func()            // called with the first delta
+	onPart  func(kind string) // called when a part begins
 	think   bool              // ask for reasoning, where a dialect shows it only then
 	agent   map[string]string // mode headers/fields: workdir, approval_mode, sandbox_mode
+	turns   []turn            // in place of history: content of all kinds
+	tools   []tool
+	choice  string         // of tools: auto, none, required, or a tool's name
+	schema  string         // of the answer, as JSON; "object": any object, where a dialect has that
+	extra   map[string]any // further fields of the body
 }
 
 // reply is an answer in neutral form.
@@ -31,12 +38,16 @@ type reply struct {
 	header  http.Header
 	text    string
 	think   string
+	parts   []part      // all content, in order
+	open    bool        // the last part is not at its end
+	events  int         // so far, where they are numbered
 	deltas  []time.Time // when each text delta came
 	usage   usage
 	finish  string
 	tools   []string // agent's tool events of REST: "use NAME", "result TEXT"
 	err     *wireError
 	onDelta func()
+	onPart  func(kind string)
 	begin   time.Time
 	first   time.Time // first delta
 	end     time.Time
@@ -153,10 +164,11 @@ var openaiChat = dialect{
 		if a.system != "" {
 			messages = append(messages, map[string]any{"role": "system", "content": a.system})
 		}
-		for _, m := range a.history {
-			messages = append(messages, map[string]any{"role": m.Role, "content": m.Text})
+		for _, t := range a.content() {
+			messages = append(messages, openaiMessages(t)...)
 		}
 		b := map[string]any{"model": a.model, "messages": messages}
+		openaiTools(b, a)
 		if a.stream {
 			b["stream"], b["stream_options"] = true, map[string]any{"include_usage": true}
 		}
@@ -174,7 +186,15 @@ var openaiChat = dialect{
 		if len(v.Choices) != 1 {
 			return errors.New("not one choice")
 		}
-		r.text, r.think, r.finish, r.usage = v.Choices[0].Message.Content, v.Choices[0].Message.Reasoning, v.Choices[0].FinishReason, v.Usage.neutral()
+		m := v.Choices[0].Message
+		r.text, r.think, r.finish, r.usage = m.Content, m.Reasoning, v.Choices[0].FinishReason, v.Usage.neutral()
+		r.add("thinking", m.Reasoning)
+		r.add("text", m.Content)
+		for _, c := range m.ToolCalls {
+			if err := c.take(r, false); err != nil {
+				return err
+			}
+		}
 		return nil
 	},
 	event: func(r *reply, _, data string) (bool, error) {
@@ -195,6 +215,13 @@ var openaiChat = dialect{
 		for _, c := range v.Choices {
 			r.delta(c.Delta.Content)
 			r.think += c.Delta.Reasoning
+			r.add("thinking", c.Delta.Reasoning)
+			r.add("text", c.Delta.Content)
+			for _, call := range c.Delta.ToolCalls {
+				if err := call.take(r, true); err != nil {
+					return false, err
+				}
+			}
 			if c.FinishReason != "" {
 				r.finish = c.FinishReason
 			}
@@ -210,17 +237,17 @@ type openaiBody struct {
 		Code    *string `json:"code"`
 	} `json:"error"`
 	Choices []struct {
-		Message struct {
-			Content   string `json:"content"`
-			Reasoning string `json:"reasoning_content"`
-		} `json:"message"`
-		Delta struct {
-			Content   string `json:"content"`
-			Reasoning string `json:"reasoning_content"`
-		} `json:"delta"`
-		FinishReason string `json:"finish_reason"`
+		Message      openaiContent `json:"message"`
+		Delta        openaiContent `json:"delta"`
+		FinishReason string        `json:"finish_reason"`
 	} `json:"choices"`
 	Usage *openaiUsage `json:"usage"`
+}
+
+type openaiContent struct {
+	Content   string       `json:"content"`
+	Reasoning string       `json:"reasoning_content"`
+	ToolCalls []openaiCall `json:"tool_calls"`
 }
 
 type openaiUsage struct {
@@ -247,10 +274,11 @@ var anthropicMessages = dialect{
 	name: "anthropic", history: true, path: "/anthropic/v1/messages",
 	body: func(a ask) map[string]any {
 		var messages []map[string]any
-		for _, m := range a.history {
-			messages = append(messages, map[string]any{"role": m.Role, "content": m.Text})
+		for _, t := range a.content() {
+			messages = append(messages, anthropicMessage(t))
 		}
 		b := map[string]any{"model": a.model, "messages": messages, "max_tokens": 32000}
+		anthropicTools(b, a)
 		if a.system != "" {
 			b["system"] = a.system
 		}
@@ -265,13 +293,9 @@ var anthropicMessages = dialect{
 	plain: func(r *reply, body []byte) error {
 		var v struct {
 			anthropicError
-			Content []struct {
-				Type     string `json:"type"`
-				Text     string `json:"text"`
-				Thinking string `json:"thinking"`
-			} `json:"content"`
-			StopReason string         `json:"stop_reason"`
-			Usage      anthropicUsage `json:"usage"`
+			Content    []anthropicBlock `json:"content"`
+			StopReason string           `json:"stop_reason"`
+			Usage      anthropicUsage   `json:"usage"`
 		}
 		if err := json.Unmarshal(body, &v); err != nil {
 			return err
@@ -283,6 +307,7 @@ var anthropicMessages = dialect{
 		for _, c := range v.Content {
 			r.text += c.Text
 			r.think += c.Thinking
+			r.parts = append(r.parts, c.part())
 		}
 		r.finish, r.usage = v.StopReason, v.Usage.neutral()
 		return nil
@@ -294,9 +319,13 @@ var anthropicMessages = dialect{
 			Message struct {
 				Usage anthropicUsage `json:"usage"`
 			} `json:"message"`
+			Index int            `json:"index"`
+			Block anthropicBlock `json:"content_block"`
 			Delta struct {
 				Text       string `json:"text"`
 				Thinking   string `json:"thinking"`
+				Signature  string `json:"signature"`
+				Arguments  string `json:"partial_json"`
 				StopReason string `json:"stop_reason"`
 			} `json:"delta"`
 			Usage anthropicUsage `json:"usage"`
@@ -310,9 +339,14 @@ var anthropicMessages = dialect{
 		switch kind {
 		case "message_start":
 			r.usage = v.Message.Usage.neutral()
+		case "content_block_start":
+			return false, r.start(v.Index, v.Block.part())
+		case "content_block_stop":
+			return false, r.stop(v.Index)
 		case "content_block_delta":
 			r.delta(v.Delta.Text)
 			r.think += v.Delta.Thinking
+			return false, r.grow(v.Index, part{Text: v.Delta.Text + v.Delta.Thinking + v.Delta.Arguments, Signature: v.Delta.Signature})
 		case "message_delta":
 			r.finish, r.usage = v.Delta.StopReason, v.Usage.neutral()
 		case "error":
@@ -364,7 +398,9 @@ func (r *reply) delta(text string) {
 // do asks and reads the answer to its end. The error is one of transport, or of an
 // answer that is not well formed; errors of the server are in the reply.
 func (d dialect) do(ctx context.Context, url string, a ask) (*reply, error) {
-	body, err := json.Marshal(d.body(a))
+	fields := d.body(a)
+	maps.Copy(fields, a.extra)
+	body, err := json.Marshal(fields)
 	if err != nil {
 		return nil, err
 	}
@@ -374,7 +410,7 @@ func (d dialect) do(ctx context.Context, url string, a ask) (*reply, error) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Anthropic-Version", "2023-06-01")
-	r := &reply{begin: time.Now(), onDelta: a.onDelta}
+	r := &reply{begin: time.Now(), onDelta: a.onDelta, onPart: a.onPart}
 	defer func() { r.end = time.Now() }()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

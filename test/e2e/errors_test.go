@@ -34,7 +34,7 @@ func statusOf(dialect string, upstream int) []int {
 
 // anthropicType is the error's type in that dialect, per status.
 var anthropicType = map[int]string{
-	400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+	400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
 	429: "rate_limit_error", 500: "api_error", 502: "api_error", 529: "overloaded_error",
 }
 

@@ -61,7 +61,7 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer f.close()
-	server, err := harness.Start(harness.Options{Bin: bin, Env: f.environment()})
+	server, err := harness.Start(harness.Options{Bin: bin, Env: f.environment(), Check: true})
 	if err != nil {
 		return 1, err
 	}
@@ -112,7 +112,7 @@ func newWorld(t *testing.T, o harness.Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.close)
-	o.Bin = bin
+	o.Bin, o.Check = bin, true
 	env := f.environment()
 	for k, v := range o.Env {
 		env[k] = v
@@ -224,8 +224,8 @@ func (u upstream) find(text string) (out []*fakeapi.Request) {
 
 var nonces atomic.Int64
 
-// nonce is a word that occurs nowhere else.
-func nonce() string { return fmt.Sprintf("nonce%dx%d", os.Getpid(), nonces.Add(1)) }
+// nonce is a word that occurs nowhere else, not even within another.
+func nonce() string { return fmt.Sprintf("nonce%dx%dx", os.Getpid(), nonces.Add(1)) }
 
 // script parses what a prompt makes the fakes do.
 func script(t *testing.T, prompt string) fakeapi.Script {

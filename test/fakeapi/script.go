@@ -11,10 +11,11 @@ import (
 
 // Script says how a fake API answers one request. Tests write it into the last
 // user message as [[key=value key ...]], so that the same prompt works against
-// every provider:
+// every provider; when nothing but results of tools comes last, into these:
 //
 //	tokens=20      answer tok0 tok1 … (default 3), one delta each
-//	gap=20ms       wait before every delta but the first
+//	gap=20ms       wait before every delta but the first, and between calls or the
+//	               pieces of their arguments
 //	first=500ms    wait before the first event
 //	text=b64:…     answer this text in one delta (base64; plain when it has no prefix)
 //	split          with text, thought and tool: one delta per code point, and each
@@ -59,6 +60,9 @@ type Script struct {
 type ToolCall struct{ Name, Arguments string }
 
 var directive = regexp.MustCompile(`\[\[([^\[\]]*)\]\]`)
+
+// HasScript says that text holds a script.
+func HasScript(text string) bool { return directive.MatchString(text) }
 
 // ParseScript reads the script in text; without one it is three tokens at once.
 // An unknown key is an error, so that a typing error in a test cannot pass.

@@ -20,4 +20,12 @@ func TestParseScript(t *testing.T) {
 	if len(s.Deltas()) != 3 || s.Answer() != "é\u200d✓" || len(s.Thoughts()) != 2 {
 		t.Errorf("split = %q, %q", s.Deltas(), s.Thoughts())
 	}
+	s, _ = ParseScript("[[think=2]]")
+	if got := s.Thoughts(); len(got) != 2 || got[1] != "thought1 " {
+		t.Errorf("thoughts = %q", got)
+	}
+	s, _ = ParseScript("[[thought=b64:4pyT]]")
+	if got := s.Thoughts(); len(got) != 1 || got[0] != "✓" {
+		t.Errorf("thought = %q", got)
+	}
 }

@@ -23,6 +23,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/clinvk/clinvk/test/apicheck"
 )
 
 // Root is the directory of go.mod.
@@ -113,15 +115,21 @@ type Options struct {
 	Config string
 	// Args are added to "serve".
 	Args []string
+	// Check holds all traffic of URL against the server's OpenAPI document; Close
+	// returns what is not as documented.
+	Check bool
 }
 
 // Server is a running clinvk.
 type Server struct {
-	// URL without a trailing slash.
+	// URL without a trailing slash; with Options.Check that of a proxy before the server.
 	URL string
+	// Direct is the server's own URL, for tests of raw connections and of time.
+	Direct string
 	// Home of the server and its CLIs.
 	Home string
 
+	proxy   *apicheck.Proxy // nil: nothing is checked
 	cmd     *exec.Cmd
 	ownHome bool
 	log     *buffer
@@ -198,8 +206,8 @@ func Start(o Options) (*Server, error) {
 		close(s.exited)
 	}()
 	select {
-	case s.URL = <-url:
-		return s, nil
+	case s.Direct = <-url:
+		return s, s.check(o.Check)
 	case <-s.exited:
 		return nil, fmt.Errorf("the server ended: %w\n%s", s.exitErr, s.Log())
 	case <-time.After(startTime):
@@ -251,8 +259,8 @@ func (s *Server) Kill() {
 	<-s.exited
 }
 
-// Close stops the server as SIGTERM does and checks that it ended well and that
-// nothing is left of it.
+// Close stops the server as SIGTERM does and checks that it ended well, that
+// nothing is left of it, and what Options.Check asked for.
 func (s *Server) Close() error {
 	var errs []error
 	select {
@@ -279,6 +287,9 @@ func (s *Server) Close() error {
 		if err := os.RemoveAll(s.Home); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if s.proxy != nil {
+		errs = append(errs, s.proxy.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -2,14 +2,18 @@ package media
 
 import (
 	"net/url"
+	"strings"
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
+// AnyImage is the type of an image that is not fetched yet.
+const AnyImage = "image/"
+
 // Image reads the URL of an image: a data: URL, or one of HTTP that Complete fetches.
 // The error is a *wire.Error about v.
-func Image(v wire.Value) (engine.Blob, error) { return read(v, "image/", "an image") }
+func Image(v wire.Value) (engine.Blob, error) { return read(v, AnyImage, "an image") }
 
 // Document reads the URL of a PDF as Image does that of an image.
 func Document(v wire.Value) (engine.Blob, error) { return read(v, typePDF, typePDF) }
@@ -21,6 +25,9 @@ func read(v wire.Value, want, name string) (engine.Blob, error) {
 	}
 	if Remote(s) {
 		return engine.Blob{URL: s, Field: v.Path(), MediaType: want}, nil
+	}
+	if len(s) < 5 || !strings.EqualFold(s[:5], "data:") {
+		return engine.Blob{}, v.Errorf("must be a data: URL with the content in base64, or an http: or https: URL")
 	}
 	mediaType, data, err := v.DataURL()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -239,4 +240,35 @@ func TestManyFiles(t *testing.T) {
 	one := turn(3)
 	one.Messages[0].Parts[1].(engine.ToolResult).Parts[0] = engine.Blob{URL: s.URL + "/none", Field: "missing", MediaType: "image/"}
 	wantProblem(t, f.Complete(t.Context(), one), "missing", "404")
+}
+
+// TestSomeAtATime shows that files are fetched side by side, and not all at once.
+func TestSomeAtATime(t *testing.T) {
+	var active, most atomic.Int64
+	var once sync.Once
+	enough := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := active.Add(1)
+		defer active.Add(-1)
+		for {
+			old := most.Load()
+			if n <= old || most.CompareAndSwap(old, n) {
+				break
+			}
+		}
+		if n == maxAtOnce {
+			once.Do(func() { close(enough) })
+		}
+		<-enough
+		_, _ = fmt.Fprint(w, png)
+	}))
+	defer s.Close()
+	turn := &engine.Turn{Messages: []engine.Message{{Role: engine.RoleUser}}}
+	for range 4 * maxAtOnce {
+		turn.Messages[0].Parts = append(turn.Messages[0].Parts, engine.Blob{URL: s.URL, Field: "f", MediaType: "image/"})
+	}
+	f := New(Config{Hosts: []string{strings.TrimPrefix(s.URL, "http://")}})
+	if err := f.Complete(t.Context(), turn); err != nil || most.Load() != maxAtOnce {
+		t.Errorf("%d at a time, %v", most.Load(), err)
+	}
 }

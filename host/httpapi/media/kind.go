@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -55,17 +56,16 @@ func fits(mediaType, want string) bool {
 	return mediaType == want || want == "" || strings.HasSuffix(want, "/") && strings.HasPrefix(mediaType, want)
 }
 
-// Inline is a file that was sent along. Types that can be told by the first bytes must
-// be what they are said to be; others are taken as they are. The error is a
-// *wire.Error about field.
-func Inline(field wire.Value, mediaType string, data []byte) (engine.Blob, error) {
+// Check is the proper spelling of a file's type. Types that can be told by the first
+// bytes must be what they are said to be; others are taken as they are.
+func Check(mediaType string, data []byte) (string, error) {
 	mediaType = normal(mediaType)
 	if slices.Contains(known, mediaType) {
 		if kind := kindOf(data); kind != mediaType {
-			return engine.Blob{}, field.Errorf("is said to be %s, but its content is %s", mediaType, describe(kind))
+			return "", fmt.Errorf("is said to be %s, but its content is %s", mediaType, describe(kind))
 		}
 	}
-	return engine.Blob{MediaType: mediaType, Data: data}, nil
+	return mediaType, nil
 }
 
 func describe(kind string) string {
@@ -73,4 +73,14 @@ func describe(kind string) string {
 		return "something else"
 	}
 	return kind
+}
+
+// Inline is a file that was sent along, after Check. The error is a *wire.Error about
+// field.
+func Inline(field wire.Value, mediaType string, data []byte) (engine.Blob, error) {
+	mediaType, err := Check(mediaType, data)
+	if err != nil {
+		return engine.Blob{}, field.Errorf("%v", err)
+	}
+	return engine.Blob{MediaType: mediaType, Data: data}, nil
 }

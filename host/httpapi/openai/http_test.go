@@ -1,21 +1,14 @@
 package openai
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
@@ -274,6 +267,67 @@ func TestOddBodies(t *testing.T) {
 	}
 }
 
+// TestWhatClientsAdd shows that unknown headers and parameters do no harm, nor do
+// bodies in chunks and prompts of a megabyte.
+func TestWhatClientsAdd(t *testing.T) {
+	e := &dialecttest.Engine{Events: short}
+	s := dialecttest.Serve(t, New(Config{Engine: e}))
+	prompt := strings.Repeat("long ", 200_000)
+	body := `{"model":"m","messages":[{"role":"user","content":"` + prompt + `"}]}`
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/openai/v1/chat/completions?beta=true&api-version=1", io.MultiReader(strings.NewReader(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Content-Type": "application/json; charset=utf-8", "Authorization": "Bearer x", "X-Stainless-Os": "Linux", "X-Stainless-Retry-Count": "0",
+		"OpenAI-Organization": "o", "OpenAI-Beta": "a=b", "Accept": "text/event-stream",
+	} {
+		req.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer := read(t, res); res.StatusCode != http.StatusOK || req.ContentLength != 0 {
+		t.Fatalf("got %d %s", res.StatusCode, answer)
+	}
+	if diff := cmp.Diff([]engine.Message{user(engine.Text(prompt))}, e.Turn().Messages); diff != "" {
+		t.Error("the prompt is not what was sent")
+	}
+}
+
+// TestStreamOverHTTP looks at what surrounds a stream, and at failures before it.
+func TestStreamOverHTTP(t *testing.T) {
+	e := &dialecttest.Engine{Events: short}
+	s := dialecttest.Serve(t, New(Config{Engine: e}))
+	const fine, bad = `{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}],"prompt":"x"}`, `{"model":"m","stream":true}`
+	for _, path := range []string{"/v1/chat/completions", "/v1/completions"} {
+		e.Refusal = nil
+		res, body := send(t, s.URL+path, fine)
+		h := res.Header
+		if h.Get("Content-Type") != "text/event-stream" || h.Get("Cache-Control") != "no-cache" || h.Get("X-Accel-Buffering") != "no" ||
+			h.Get("X-Request-Id") == "" || h.Get("X-Clinvk-Backend") != "echo" || res.ContentLength != -1 || !strings.HasSuffix(string(body), "\n\ndata: [DONE]\n\n") {
+			t.Errorf("%s: %v %s", path, h, body)
+		}
+		if res, body := send(t, s.URL+path, bad); res.StatusCode != http.StatusBadRequest || res.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: a bad request: %d %s", path, res.StatusCode, body)
+		}
+		e.Refusal = engine.Errorf(engine.CodeModelNotFound, "the model %q does not exist", "m")
+		if res, body := send(t, s.URL+path, fine); res.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "model_not_found") {
+			t.Errorf("%s: an unknown model: %d %s", path, res.StatusCode, body)
+		}
+	}
+}
+
+// TestIdleStreamOptions shows that options of a stream are taken without one.
+func TestIdleStreamOptions(t *testing.T) {
+	s := dialecttest.Serve(t, New(Config{Engine: &dialecttest.Engine{Events: short}}))
+	res, body := send(t, s.URL+"/v1/chat/completions", `{"model":"m","stream_options":{"include_usage":true},"messages":[{"role":"user","content":"x"}]}`)
+	if res.StatusCode != http.StatusOK || readAnswer(t, body).Content != "Hello" {
+		t.Errorf("got %d %s", res.StatusCode, body)
+	}
+}
+
 func TestLinkedImage(t *testing.T) {
 	const png = "\x89PNG\r\n\x1a\n"
 	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, png) }))
@@ -291,170 +345,5 @@ func TestLinkedImage(t *testing.T) {
 	}
 	if diff := cmp.Diff([]engine.Message{user(engine.Blob{MediaType: "image/png", Data: []byte(png)})}, e.Turn().Messages); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// TestOfficialClient reads everything with OpenAI's own client.
-func TestOfficialClient(t *testing.T) {
-	e := &dialecttest.Engine{Events: sample}
-	client := officialClient(t, e)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	params := openai.ChatCompletionNewParams{
-		Model:         "echo",
-		Messages:      []openai.ChatCompletionMessageParamUnion{openai.SystemMessage("be terse"), openai.UserMessage("hi")},
-		StreamOptions: openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)},
-	}
-	answer, err := client.Chat.Completions.New(ctx, params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e.Turn().System != "be terse" {
-		t.Errorf("system is %q", e.Turn().System)
-	}
-	stream := client.Chat.Completions.NewStreaming(ctx, params)
-	acc := openai.ChatCompletionAccumulator{}
-	for stream.Next() {
-		if !acc.AddChunk(stream.Current()) {
-			t.Fatalf("a chunk does not fit: %s", stream.Current().RawJSON())
-		}
-	}
-	if err := stream.Err(); err != nil {
-		t.Fatal(err)
-	}
-	plain, streamed := answer.Choices[0], acc.Choices[0]
-	if plain.Message.Content != streamed.Message.Content || plain.FinishReason != streamed.FinishReason || len(streamed.Message.ToolCalls) != 2 {
-		t.Errorf("plain %q %s, streamed %q %s", plain.Message.Content, plain.FinishReason, streamed.Message.Content, streamed.FinishReason)
-	}
-	for i, call := range plain.Message.ToolCalls {
-		if got := streamed.Message.ToolCalls[i]; got.ID != call.ID || got.Function.Name != call.Function.Name || got.Function.Arguments != call.Function.Arguments {
-			t.Errorf("call %d: plain %s, streamed %s %s", i, call.RawJSON(), got.ID, got.Function.Arguments)
-		}
-	}
-	if acc.Usage.TotalTokens != 30 || answer.Usage.TotalTokens != 30 || answer.Usage.PromptTokensDetails.CachedTokens != 4 {
-		t.Errorf("usage: plain %+v, streamed %+v", answer.Usage, acc.Usage)
-	}
-	models, err := client.Models.List(ctx)
-	if err != nil || len(models.Data) != 3 {
-		t.Errorf("models: %v, %v", models, err)
-	}
-}
-
-// answers is an engine whose turns say what they were asked, each with an own number.
-type answers struct {
-	dialecttest.Engine
-	turns atomic.Int64
-}
-
-func (e *answers) Execute(_ context.Context, t *engine.Turn) (*engine.Execution, error) {
-	e.turns.Add(1)
-	said := fmt.Sprint(t.Messages[0].Parts[0])
-	return engine.Replay("turn_1", "echo", t.Model, dialecttest.Source([]engine.Event{
-		&engine.Started{}, &engine.TextDelta{Text: "said "}, &engine.TextDelta{Text: said},
-		&engine.Completed{Reason: engine.FinishStop, Usage: engine.Usage{InputTokens: ptr(int64(3)), OutputTokens: ptr(int64(2))}},
-	}, nil)), nil
-}
-
-// TestOfficialClientWithChoices asks for three choices, plain and as a stream.
-func TestOfficialClientWithChoices(t *testing.T) {
-	e := &answers{}
-	client := officialClient(t, e)
-	params := openai.ChatCompletionNewParams{
-		Model: "echo", N: openai.Int(3), Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("hi")},
-		StreamOptions: openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)},
-	}
-	answer, err := client.Chat.Completions.New(t.Context(), params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	acc := openai.ChatCompletionAccumulator{}
-	stream := client.Chat.Completions.NewStreaming(t.Context(), params)
-	for stream.Next() {
-		if !acc.AddChunk(stream.Current()) {
-			t.Fatalf("a chunk does not fit: %s", stream.Current().RawJSON())
-		}
-	}
-	if err := stream.Err(); err != nil {
-		t.Fatal(err)
-	}
-	for name, got := range map[string]openai.ChatCompletion{"plain": *answer, "stream": acc.ChatCompletion} {
-		if len(got.Choices) != 3 || got.Usage.TotalTokens != 15 {
-			t.Fatalf("%s: %d choices, usage %+v", name, len(got.Choices), got.Usage)
-		}
-		for i, c := range got.Choices {
-			if int(c.Index) != i || c.Message.Content != "said hi" || c.FinishReason != "stop" {
-				t.Errorf("%s: choice %d is %q %s, index %d", name, i, c.Message.Content, c.FinishReason, c.Index)
-			}
-		}
-	}
-	if e.turns.Load() != 6 {
-		t.Errorf("%d turns", e.turns.Load())
-	}
-}
-
-func TestOfficialClientWithCompletions(t *testing.T) {
-	client := officialClient(t, &answers{})
-	params := openai.CompletionNewParams{
-		Model: "echo", Prompt: openai.CompletionNewParamsPromptUnion{OfArrayOfStrings: []string{"a", "b"}}, Echo: openai.Bool(true),
-		StreamOptions: openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)},
-	}
-	answer, err := client.Completions.New(t.Context(), params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"asaid a", "bsaid b"}
-	var got []string
-	for _, c := range answer.Choices {
-		got = append(got, c.Text)
-	}
-	if diff := cmp.Diff(want, got); diff != "" || answer.Usage.TotalTokens != 10 {
-		t.Errorf("plain: %s %+v", diff, answer.Usage)
-	}
-	streamed, ends := make([]string, 2), 0
-	var usage openai.CompletionUsage
-	stream := client.Completions.NewStreaming(t.Context(), params)
-	for stream.Next() {
-		usage = stream.Current().Usage
-		for _, c := range stream.Current().Choices {
-			streamed[c.Index] += c.Text
-			if c.FinishReason == "stop" {
-				ends++
-			}
-		}
-	}
-	if diff := cmp.Diff(want, streamed); diff != "" || stream.Err() != nil || ends != 2 || usage.TotalTokens != 10 {
-		t.Errorf("stream: %v, %d ends, %+v\n%s", stream.Err(), ends, usage, diff)
-	}
-}
-
-func officialClient(t *testing.T, e Engine) openai.Client {
-	t.Helper()
-	s := dialecttest.Serve(t, New(Config{Engine: e}))
-	return openai.NewClient(option.WithBaseURL(s.URL+"/openai/v1"), option.WithAPIKey("unused"), option.WithMaxRetries(0))
-}
-
-func TestOfficialClientErrors(t *testing.T) {
-	e := &dialecttest.Engine{
-		Events:  sample[:4],
-		Failure: &engine.Error{Code: engine.CodeRateLimited, Message: "slow down", RetryAfter: 1500 * time.Millisecond},
-	}
-	client := officialClient(t, e)
-	params := openai.ChatCompletionNewParams{Model: "echo", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("hi")}}
-	_, err := client.Chat.Completions.New(t.Context(), params)
-	apiErr, ok := errors.AsType[*openai.Error](err)
-	if !ok || apiErr.StatusCode != http.StatusTooManyRequests || apiErr.Code != "rate_limit_exceeded" || apiErr.Message != "slow down" {
-		t.Fatalf("got %v", err)
-	}
-	if h := apiErr.Response.Header; h.Get("Retry-After") != "2" || h.Get("Retry-After-Ms") != "1500" {
-		t.Errorf("retry headers: %v", h)
-	}
-	stream := client.Chat.Completions.NewStreaming(t.Context(), params)
-	for stream.Next() {
-		if stream.Current().Choices[0].FinishReason != "" {
-			t.Errorf("a failed stream ended: %s", stream.Current().RawJSON())
-		}
-	}
-	if stream.Err() == nil || !strings.Contains(stream.Err().Error(), "slow down") {
-		t.Errorf("the stream's error is %v", stream.Err())
 	}
 }

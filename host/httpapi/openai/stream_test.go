@@ -331,6 +331,15 @@ func TestFinishReason(t *testing.T) {
 	}
 }
 
+// TestStreamAllocatesNothing keeps the path that every token takes free of garbage.
+func TestStreamAllocatesNothing(t *testing.T) {
+	s, buf := newStream(testHeader, one(true)), make([]byte, 0, 1024)
+	var ev engine.Event = &engine.TextDelta{Text: "a usual token"}
+	if n := testing.AllocsPerRun(100, func() { buf = s.Event(buf[:0], 0, ev) }); n > 0 {
+		t.Errorf("%v allocations for a token", n)
+	}
+}
+
 func BenchmarkStream(b *testing.B) {
 	s := newStream(testHeader, one(true))
 	ev := &engine.TextDelta{Text: "a usual token \"or\" two\n"}

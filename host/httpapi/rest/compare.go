@@ -60,7 +60,9 @@ func (d *Dialect) compare(w http.ResponseWriter, r *http.Request, _ httprouter.P
 		if err != nil {
 			return err
 		}
-		t.Owner, t.StrictParams = httpapi.Owner(r), d.config.StrictParams
+		if err := d.complete(r, t); err != nil {
+			return err
+		}
 		turns[i] = t
 	}
 	o := compose.ParallelOptions{}

@@ -54,8 +54,7 @@ func (d *Dialect) turn(r *http.Request, p *prompt, where string) (*engine.Turn, 
 	if err != nil {
 		return nil, within(where, err)
 	}
-	t.Owner, t.StrictParams = httpapi.Owner(r), d.config.StrictParams
-	return t, nil
+	return t, within(where, d.complete(r, t))
 }
 
 func checkCount(n int, field string) error {

@@ -130,7 +130,7 @@ var verbs = []struct {
 	},
 	{
 		"chain", "/chain", "ChainAnswer",
-		`{"steps": [{"backend": "echo", "prompt": "one", "name": "first"}, {"backend": "echo", "prompt": "<{{previous}}>"}, {"backend": "echo", "prompt": "{{steps.first.output}}+{{previous}}", "images": ["data:image/png;base64,AA=="]}]}`,
+		`{"steps": [{"backend": "echo", "prompt": "one", "name": "first"}, {"backend": "echo", "prompt": "<{{previous}}>"}, {"backend": "echo", "prompt": "{{steps.first.output}}+{{previous}}", "images": ["data:image/png;base64,iVBORw0KGgo="]}]}`,
 		[]string{"echo:one", "echo:<one>", "echo:one+<one>"},
 		func(s shape) bool { return s.CompletedSteps == 3 && s.FailedStep == 0 && s.Results[2].Step == 3 },
 	},

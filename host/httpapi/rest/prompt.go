@@ -10,6 +10,7 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 )
 
 // Output formats of a prompt.
@@ -101,9 +102,10 @@ func (p *prompt) turn() (*engine.Turn, error) {
 	}
 	parts := make([]engine.Part, 0, len(p.Images)+1)
 	for i, img := range p.Images {
-		blob, err := img.blob()
+		field := "images/" + itoa(i)
+		blob, err := img.blob(field)
 		if err != nil {
-			return nil, bad("images/"+itoa(i), "image %d: %w", i, err)
+			return nil, bad(field, "image %d %w", i, err)
 		}
 		parts = append(parts, blob)
 	}
@@ -112,27 +114,29 @@ func (p *prompt) turn() (*engine.Turn, error) {
 	return t, httpapi.SetMode(t, p.Mode, p.Workdir, p.ApprovalMode, p.SandboxMode, names)
 }
 
-func (i image) blob() (engine.Blob, error) {
-	media, data := i.MediaType, i.Data
-	if i.URL != "" {
-		rest, ok := strings.CutPrefix(i.URL, "data:")
-		if !ok {
-			return engine.Blob{}, errors.New("only data URLs are taken, remote ones are not fetched")
-		}
+func (i image) blob(field string) (engine.Blob, error) {
+	mediaType, data := i.MediaType, i.Data
+	switch rest, ok := strings.CutPrefix(i.URL, "data:"); {
+	case ok:
 		head, encoded, ok := strings.Cut(rest, ",")
 		if !ok || !strings.HasSuffix(head, ";base64") {
-			return engine.Blob{}, errors.New("the data URL must be base64: data:image/png;base64,…")
+			return engine.Blob{}, errors.New("must have a data URL in base64: data:image/png;base64,…")
 		}
-		media, data = strings.TrimSuffix(head, ";base64"), encoded
+		mediaType, data = strings.TrimSuffix(head, ";base64"), encoded
+	case media.Remote(i.URL):
+		return engine.Blob{MediaType: media.AnyImage, URL: i.URL, Field: field}, nil
+	case i.URL != "":
+		return engine.Blob{}, errors.New("must have a data: URL, or an http: or https: one")
 	}
-	if media == "" || data == "" {
-		return engine.Blob{}, errors.New("give url, or media_type and data")
+	if mediaType == "" || data == "" {
+		return engine.Blob{}, errors.New("must have url, or media_type and data")
 	}
 	raw, err := base64.StdEncoding.DecodeString(data)
 	if err != nil {
-		return engine.Blob{}, errors.New("the data is not base64")
+		return engine.Blob{}, errors.New("is not base64")
 	}
-	return engine.Blob{MediaType: media, Data: raw}, nil
+	mediaType, err = media.Check(mediaType, raw)
+	return engine.Blob{MediaType: mediaType, Data: raw}, err
 }
 
 // clientNames are this dialect's names of the engine's fields.

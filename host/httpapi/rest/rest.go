@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -9,6 +10,8 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/media"
+	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
 // Engine is what the dialect needs.
@@ -27,6 +30,8 @@ type Config struct {
 	// StrictParams makes parameters that would be ignored an error
 	// (server.strict_params).
 	StrictParams bool
+	// Media fetches linked images; nil: none are.
+	Media *media.Fetcher
 	// MaxParallel is how many tasks of a request run at a time when it does not say
 	// (parallel.max_workers); 0: 3.
 	MaxParallel int
@@ -68,6 +73,16 @@ func (d *Dialect) Routes() []httpapi.Route {
 	}
 }
 
+// complete adds to a turn what is not in its body.
+func (d *Dialect) complete(r *http.Request, t *engine.Turn) error {
+	t.Owner, t.StrictParams = httpapi.Owner(r), d.config.StrictParams
+	err := d.config.Media.Complete(r.Context(), t)
+	if field, ok := errors.AsType[*wire.Error](err); ok {
+		return bad(field.Path, "%v", field)
+	}
+	return err
+}
+
 func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
 	body, err := httpapi.ReadBody(r)
 	if err != nil {
@@ -81,7 +96,9 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 	if err != nil {
 		return err
 	}
-	turn.Owner, turn.StrictParams = httpapi.Owner(r), d.config.StrictParams
+	if err := d.complete(r, turn); err != nil {
+		return err
+	}
 	x, err := d.engine.Execute(r.Context(), turn)
 	if err != nil {
 		return err

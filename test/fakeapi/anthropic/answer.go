@@ -167,7 +167,10 @@ func (a *answer) interrupted() bool {
 func (a *answer) tools() bool {
 	for _, t := range a.script.Tools {
 		ok := a.open(object{"type": "tool_use", "id": a.server.id("toolu"), "name": t.Name, "input": object{}})
-		for _, piece := range a.argumentPieces(t.Arguments) {
+		for i, piece := range a.argumentPieces(t.Arguments) {
+			if i > 0 {
+				ok = ok && a.sleep(a.script.Gap)
+			}
 			ok = ok && a.delta(object{"type": "input_json_delta", "partial_json": piece})
 		}
 		if !ok || !a.stop() {

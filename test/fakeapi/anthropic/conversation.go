@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -167,19 +168,23 @@ func split(r *fakeapi.Request) (system string, messages []Message, additions []s
 	return strings.Join(own, "\n\n"), messages, additions
 }
 
-// prompt is the text of the last user message.
+// prompt is the text of the last user message, or that of its tool results when
+// there is nothing else.
 func (r request) prompt() string {
 	for i := len(r.Messages) - 1; i >= 0; i-- {
 		if r.Messages[i].Role != "user" {
 			continue
 		}
-		var b strings.Builder
+		var text, results strings.Builder
 		for _, c := range blocks(r.Messages[i].Content) {
-			if c.Type == "text" && !reminder.MatchString(c.Text) {
-				b.WriteString(c.Text)
+			switch {
+			case c.Type == "tool_result":
+				results.WriteString(c.part().Text)
+			case c.Type == "text" && !reminder.MatchString(c.Text):
+				text.WriteString(c.Text)
 			}
 		}
-		return b.String()
+		return cmp.Or(text.String(), results.String())
 	}
 	return ""
 }

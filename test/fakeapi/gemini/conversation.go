@@ -1,6 +1,7 @@
 package gemini
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -181,19 +182,24 @@ func split(r *fakeapi.Request) (system string, messages []Message, additions []s
 	return system, messages, additions
 }
 
-// prompt is the text of the last content that is not the model's.
+// prompt is the text of the last content that is not the model's, or that of its
+// function responses when there is nothing else.
 func (r request) prompt() string {
 	for i := len(r.Contents) - 1; i >= 0; i-- {
 		if r.Contents[i].Role == "model" {
 			continue
 		}
-		m := Message{}
+		m, results := Message{}, ""
 		for _, p := range r.Contents[i].Parts {
-			if n := p.neutral(); !n.own() {
+			n := p.neutral()
+			if n.Kind == "tool_result" {
+				results += n.Text
+			}
+			if !n.own() {
 				m.Parts = append(m.Parts, n)
 			}
 		}
-		return m.Text()
+		return cmp.Or(m.Text(), results)
 	}
 	return ""
 }

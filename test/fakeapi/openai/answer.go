@@ -220,7 +220,10 @@ func (a *answer) interrupted() bool {
 }
 
 func (a *answer) tools() bool {
-	for _, t := range a.script.Tools {
+	for i, t := range a.script.Tools {
+		if i > 0 && !a.sleep(a.script.Gap) {
+			return false
+		}
 		id := a.server.id("fc")
 		item := object{
 			"id": id, "type": "function_call", "status": "in_progress", "call_id": a.server.id("call"),

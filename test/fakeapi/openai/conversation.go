@@ -252,9 +252,13 @@ func parts(raw json.RawMessage) []Part {
 	return out
 }
 
-// prompt is the text of the last user message.
+// prompt is the text of the last user message, or that of the tool results after it
+// when these hold a script.
 func (r *request) prompt() string {
 	messages := r.messages()
+	if results := resultsAtEnd(messages); fakeapi.HasScript(results) {
+		return results
+	}
 	for i := len(messages) - 1; i >= 0; i-- {
 		if messages[i].Role == "user" {
 			return messages[i].Text()
@@ -263,8 +267,19 @@ func (r *request) prompt() string {
 	return ""
 }
 
-// answersTool says that the last message is the output of a tool.
+// answersTool says that the last message is the output of a tool, and that no output
+// asks for more.
 func (r *request) answersTool() bool {
 	messages := r.messages()
-	return len(messages) > 0 && messages[len(messages)-1].Role == "tool"
+	return len(messages) > 0 && messages[len(messages)-1].Role == "tool" && !fakeapi.HasScript(resultsAtEnd(messages))
+}
+
+// resultsAtEnd is the text of the outputs of tools that come last.
+func resultsAtEnd(messages []Message) (text string) {
+	for i := len(messages) - 1; i >= 0 && messages[i].Role == "tool"; i-- {
+		for _, p := range messages[i].Parts {
+			text = p.Text + text
+		}
+	}
+	return text
 }

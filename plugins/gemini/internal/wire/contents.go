@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/clinvk/clinvk/plugins"
 )
@@ -35,6 +36,8 @@ type FunctionCall struct {
 	ID   string          `json:"id,omitempty"`
 	Name string          `json:"name"`
 	Args json.RawMessage `json:"args"`
+	// Signature is that of the part which the call was in.
+	Signature string `json:"-"`
 }
 
 // FunctionResponse is the outcome of a call; Response is a JSON object.
@@ -42,6 +45,8 @@ type FunctionResponse struct {
 	ID       string          `json:"id,omitempty"`
 	Name     string          `json:"name"`
 	Response json.RawMessage `json:"response"`
+	// Parts are the media of the outcome.
+	Parts []Part `json:"parts,omitempty"`
 }
 
 // noSignature stands for the signature of a call that went through a dialect which
@@ -49,20 +54,37 @@ type FunctionResponse struct {
 // a history with calls.
 const noSignature = "skip_thought_signature_validator"
 
+// signaturePrefix tells our signatures from those of other backends.
+const signaturePrefix = "gemini:"
+
+// Signature is the signature of reasoning that a client gets and gives back before
+// the call that the API's signature was with.
+func Signature(ofAPI string) []byte { return []byte(signaturePrefix + ofAPI) }
+
 func text(s string) Part { return Part{Text: &s} }
 
-// Contents makes the conversation of a turn. Consecutive messages of one role stay
-// apart. Reasoning is left out: the API does not take it back.
-func Contents(messages []plugins.Message) ([]Content, error) {
-	names := map[string]string{} // of the calls so far, by id
+// converter makes the parts of a conversation.
+type converter struct {
+	names map[string]string // of the calls so far, by id
+	// nested says that media of a result belong into it; otherwise beside it.
+	nested bool
+	// signature is for the next call of the message.
+	signature string
+}
+
+// Contents makes the conversation of a turn to a model. Consecutive messages of one
+// role stay apart. Of reasoning only the signature goes back, with its call.
+func Contents(model string, messages []plugins.Message) ([]Content, error) {
+	k := converter{names: map[string]string{}, nested: strings.HasPrefix(model, "gemini-3")}
 	out := make([]Content, 0, len(messages))
 	for i, m := range messages {
 		c := Content{Role: "user"}
 		if m.Role == plugins.RoleAssistant {
 			c.Role = "model"
 		}
+		k.signature = ""
 		for _, p := range m.Parts {
-			parts, err := convert(p, names, c)
+			parts, err := k.convert(p, c)
 			if err != nil {
 				return nil, fmt.Errorf("message %d: %w", i+1, err)
 			}
@@ -76,25 +98,30 @@ func Contents(messages []plugins.Message) ([]Content, error) {
 	return out, nil
 }
 
-func convert(p plugins.Part, names map[string]string, so Content) ([]Part, error) {
+func (k *converter) convert(p plugins.Part, so Content) ([]Part, error) {
 	switch v := p.(type) {
 	case plugins.Text:
 		return []Part{text(string(v))}, nil
 	case plugins.Blob:
 		return []Part{{InlineData: &Blob{MimeType: v.MediaType, Data: v.Data}}}, nil
 	case plugins.ToolCall:
-		names[v.ID] = v.Name
+		k.names[v.ID] = v.Name
 		args, err := object(v.Arguments)
 		if err != nil {
 			return nil, fmt.Errorf("arguments of the call of %q: %w", v.Name, err)
 		}
-		call := Part{FunctionCall: &FunctionCall{ID: v.ID, Name: v.Name, Args: args}}
-		if !hasCall(so) {
+		call := Part{FunctionCall: &FunctionCall{ID: v.ID, Name: v.Name, Args: args}, ThoughtSignature: k.signature}
+		if call.ThoughtSignature == "" && !hasCall(so) {
 			call.ThoughtSignature = noSignature
 		}
+		k.signature = ""
 		return []Part{call}, nil
+	case plugins.Reasoning:
+		if s, ok := strings.CutPrefix(string(v.Signature), signaturePrefix); ok {
+			k.signature = s
+		}
 	case plugins.ToolResult:
-		return result(v, names)
+		return k.result(v)
 	}
 	return nil, nil
 }
@@ -123,23 +150,29 @@ func object(s string) (json.RawMessage, error) {
 	return json.RawMessage(s), nil
 }
 
-// result makes the function response and, beside it, the media that came with it.
-func result(r plugins.ToolResult, names map[string]string) ([]Part, error) {
+// result makes the function response. Media are inside it where the model takes them
+// there, as the CLI does it for its own tools, and else follow it.
+func (k *converter) result(r plugins.ToolResult) ([]Part, error) {
 	name := r.Name
 	if name == "" {
-		name = names[r.CallID]
+		name = k.names[r.CallID]
 	}
 	if name == "" {
 		return nil, fmt.Errorf("the result of call %q comes without the call", r.CallID)
 	}
 	var output string
-	var media []Part
+	var inside, beside []Part
 	for _, p := range r.Parts {
 		switch v := p.(type) {
 		case plugins.Text:
 			output += string(v)
 		case plugins.Blob:
-			media = append(media, Part{InlineData: &Blob{MimeType: v.MediaType, Data: v.Data}})
+			media := Part{InlineData: &Blob{MimeType: v.MediaType, Data: v.Data}}
+			if k.nested && (strings.HasPrefix(v.MediaType, "image/") || v.MediaType == "application/pdf") {
+				inside = append(inside, media)
+			} else {
+				beside = append(beside, media)
+			}
 		}
 	}
 	key := "output"
@@ -150,5 +183,5 @@ func result(r plugins.ToolResult, names map[string]string) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]Part{{FunctionResponse: &FunctionResponse{ID: r.CallID, Name: name, Response: response}}}, media...), nil
+	return append([]Part{{FunctionResponse: &FunctionResponse{ID: r.CallID, Name: name, Response: response, Parts: inside}}}, beside...), nil
 }

@@ -43,7 +43,10 @@ func NewGeneration(model string, s plugins.Sampling, schema json.RawMessage) Gen
 		Thinking: thinking(model, s.ReasoningEffort, s.ReasoningTokens),
 	}
 	if len(schema) > 0 {
-		g.ResponseMimeType, g.ResponseJSONSchema = "application/json", schema
+		g.ResponseMimeType = "application/json"
+		if !(&plugins.Turn{OutputSchema: schema}).AnyObject() { // that is what the type alone asks for
+			g.ResponseJSONSchema = schema
+		}
 	}
 	return g
 }

@@ -80,7 +80,9 @@ func response(chunks []chunk) Response {
 			}
 			for _, p := range candidate.Content.Parts {
 				if p.FunctionCall != nil {
-					r.Calls = append(r.Calls, *p.FunctionCall)
+					call := *p.FunctionCall
+					call.Signature = p.ThoughtSignature
+					r.Calls = append(r.Calls, call)
 				}
 			}
 		}

@@ -30,7 +30,7 @@ func TestContents(t *testing.T) {
 		}},
 		{Role: plugins.RoleUser},
 	}
-	contents, err := Contents(messages)
+	contents, err := Contents("gemini-2.5-pro", messages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,11 +45,24 @@ func TestContents(t *testing.T) {
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("contents (-want +got):\n%s", diff)
 	}
+	for signature, want := range map[string]string{"gemini:own": "own", "c2ln": noSignature, "codex:{}": noSignature, "": noSignature} {
+		contents, err := Contents("gemini-3.8-flash", []plugins.Message{
+			{Role: plugins.RoleAssistant, Parts: []plugins.Part{
+				plugins.Reasoning{Signature: []byte(signature)}, plugins.ToolCall{ID: "1", Name: "f"}, plugins.ToolCall{ID: "2", Name: "f"},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := contents[0].Parts; len(p) != 2 || p[0].ThoughtSignature != want || p[1].ThoughtSignature != "" {
+			t.Errorf("signature %q: %+v", signature, p)
+		}
+	}
 	for name, bad := range map[string]plugins.Part{
 		"result without call": plugins.ToolResult{CallID: "?"},
 		"arguments":           plugins.ToolCall{ID: "1", Name: "f", Arguments: "[1]"},
 	} {
-		if _, err := Contents([]plugins.Message{{Role: plugins.RoleUser, Parts: []plugins.Part{bad}}}); err == nil {
+		if _, err := Contents("", []plugins.Message{{Role: plugins.RoleUser, Parts: []plugins.Part{bad}}}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -121,7 +134,7 @@ func FuzzEscape(f *testing.F) {
 		if err != nil {
 			t.Skip()
 		}
-		contents, err := Contents([]plugins.Message{{Role: plugins.RoleAssistant, Parts: []plugins.Part{
+		contents, err := Contents("", []plugins.Message{{Role: plugins.RoleAssistant, Parts: []plugins.Part{
 			plugins.Text(s), plugins.ToolCall{ID: s, Name: s, Arguments: string(args)},
 		}}})
 		if err != nil {
@@ -171,7 +184,7 @@ func TestRecord(t *testing.T) {
 	want := []Response{
 		{Finish: "MAX_TOKENS", Usage: usage},
 		{Finish: "STOP", Usage: plugins.Usage{InputTokens: number(100), OutputTokens: number(5)}, Calls: []FunctionCall{
-			{ID: "get_weather__get_weather_1795441850532_0", Name: "get_weather", Args: json.RawMessage(`{"city":"$HOME"}`)},
+			{ID: "get_weather__get_weather_1795441850532_0", Name: "get_weather", Args: json.RawMessage(`{"city":"$HOME"}`), Signature: "c2ln"},
 			{ID: "get_weather__get_weather_1795441850532_1", Name: "get_weather", Args: json.RawMessage(`{"city":"B"}`)},
 		}},
 		{Blocked: true, Usage: plugins.Usage{InputTokens: number(9)}},

@@ -1,0 +1,57 @@
+package rest_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/dialecttest"
+	"github.com/clinvk/clinvk/host/httpapi/media"
+	"github.com/clinvk/clinvk/host/httpapi/rest"
+)
+
+func TestImages(t *testing.T) {
+	const png = "\x89PNG\r\n\x1a\n"
+	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, png) }))
+	defer files.Close()
+	e := &restarter{Engine: dialecttest.Engine{Events: []engine.Event{&engine.Completed{Reason: engine.FinishStop}}}}
+	s := dialecttest.Serve(t, rest.New(rest.Config{Engine: e, Media: media.New(media.Config{Hosts: []string{strings.TrimPrefix(files.URL, "http://")}})}))
+	for name, tt := range map[string]struct{ image, problem string }{
+		"data URL":      {`"data:image/png;base64,iVBORw0KGgo="`, ""},
+		"object":        {`{"media_type":"image/png","data":"iVBORw0KGgo="}`, ""},
+		"link":          {`"` + files.URL + `/a"`, ""},
+		"not listed":    {`{"url":"https://example.com/a.png"}`, "images/0 is on the host example.com, which server.fetch_remote_media does not list"},
+		"no image":      {`"data:image/gif;base64,iVBORw0KGgo="`, "image 0 is said to be image/gif, but its content is image/png"},
+		"other scheme":  {`"file:///etc/passwd"`, "image 0 must have a data: URL"},
+		"no base64":     {`"data:image/png;base64,*"`, "image 0 is not base64"},
+		"not in base64": {`"data:image/png,x"`, "image 0 must have a data URL in base64"},
+		"nothing":       {`{}`, "image 0 must have url, or media_type and data"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, err := http.Post(s.URL+"/api/v1/prompt", "application/json", strings.NewReader(`{"prompt":"p","images":[`+tt.image+`]}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.problem != "" {
+				if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), tt.problem) {
+					t.Errorf("got %d %s", res.StatusCode, body)
+				}
+				return
+			}
+			want := []engine.Part{engine.Blob{MediaType: "image/png", Data: []byte(png)}, engine.Text("p")}
+			if diff := cmp.Diff(want, e.Turn().Messages[0].Parts); diff != "" || res.StatusCode != http.StatusOK {
+				t.Errorf("%d %s\n%s", res.StatusCode, body, diff)
+			}
+		})
+	}
+}
