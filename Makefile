@@ -4,6 +4,7 @@ GO          ?= go
 BIN         := $(CURDIR)/bin
 TOOLS       := $(CURDIR)/.bin
 CLIS        := $(CURDIR)/test/clis/node_modules
+CLIENTS     := $(CURDIR)/test/clients/node_modules
 NODE_PLUGIN := $(CURDIR)/docs/examples/node-plugin
 BACKENDS    := claude codex gemini echo
 VERSION     ?= 0.1.0-dev
@@ -46,6 +47,16 @@ $(CLIS)/.installed: test/clis/package.json test/clis/package-lock.json
 	cd $(CLIS)/@anthropic-ai/claude-code && node install.cjs
 	@touch $@
 
+.PHONY: clients
+clients: $(CLIENTS)/.installed ## Install the pinned SDKs and programs that the tests use as clients
+
+$(CLIENTS)/.installed: test/clients/package.json test/clients/package-lock.json
+	@# npm ci refuses a lock without builds for other platforms, which not every registry has
+	cd test/clients && (npm ci --no-audit --no-fund --ignore-scripts || npm install --no-audit --no-fund --ignore-scripts --no-save)
+	@# as above: it puts the native program in place
+	cd $(CLIENTS)/opencode-ai && node postinstall.mjs
+	@touch $@
+
 .PHONY: node-plugin
 node-plugin: $(NODE_PLUGIN)/node_modules/.installed ## Install what the example plugin in Node.js needs
 
@@ -54,16 +65,20 @@ $(NODE_PLUGIN)/node_modules/.installed: $(NODE_PLUGIN)/package.json $(NODE_PLUGI
 	@touch $@
 
 .PHONY: test
-test: build clis node-plugin ## Run all tests, those with the real CLIs too
+test: build clis clients node-plugin ## Run all tests, those with the real CLIs too
 	$(GO) test ./...
 
 .PHONY: race
-race: build clis node-plugin ## Run all tests with the race detector
+race: build clis clients node-plugin ## Run all tests with the race detector
 	$(GO) test -race ./...
 
 .PHONY: e2e
-e2e: build clis node-plugin ## Run the end-to-end tests only
+e2e: build clis clients node-plugin ## Run the end-to-end tests only
 	$(GO) test -count=1 ./test/...
+
+.PHONY: clients-table
+clients-table: build clis clients ## Write what clients were seen to do into docs/compatibility.md
+	$(GO) test -count=1 ./test/clients -update
 
 .PHONY: chaos
 chaos: ## Run the long forms of the isolation tests (half an hour)
@@ -107,7 +122,7 @@ fuzz-short: ## Run each fuzz target for a few seconds
 	done
 
 .PHONY: cover
-cover: build clis node-plugin ## Measure coverage
+cover: build clis clients node-plugin ## Measure coverage
 	$(GO) test -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
 
 $(TOOLS)/protoc-gen-go:

@@ -1,0 +1,4 @@
+import OpenAI from 'openai-4';
+import { suite } from './openai.suite.mjs';
+
+suite(OpenAI);

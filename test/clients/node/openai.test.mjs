@@ -1,0 +1,4 @@
+import OpenAI from 'openai';
+import { suite } from './openai.suite.mjs';
+
+suite(OpenAI);
