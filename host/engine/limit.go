@@ -15,7 +15,8 @@ const cutWait = 5 * time.Second
 const bytesPerToken = 4
 
 // limiter ends an answer at a stop sequence, after a number of tokens or before a
-// second call of the client's tools, for backends that do not.
+// second call of the client's tools, for backends that do not. Calls of a model that
+// was to make none are left out.
 //
 // Stop sequences are looked for in text, tokens counted in text and reasoning. The
 // arguments of calls are neither: half a call is of no use. A stop sequence may reach
@@ -26,6 +27,7 @@ type limiter struct {
 	tokens     *cut.Tokens // nil: no limit
 	limit      int64
 	singleCall bool
+	noCalls    bool
 	next       func(Event)
 
 	kind     byte    // of the run of deltas that is being read; 0: none
@@ -40,7 +42,7 @@ type limiter struct {
 // limits says what of a turn the host must keep by itself, as the backend honours only
 // these fields; nil: nothing.
 func limits(t *Turn, honoured []string, next func(Event)) *limiter {
-	l := &limiter{singleCall: t.SingleCall && len(t.Tools) > 0, next: next}
+	l := &limiter{singleCall: t.SingleCall && len(t.Tools) > 0, noCalls: t.ToolChoice.Kind == ToolChoiceNone && len(t.Tools) > 0, next: next}
 	if slices.ContainsFunc(t.Sampling.Stop, func(s string) bool { return s != "" }) && !slices.Contains(honoured, FieldStop) {
 		l.stop = cut.NewStop(t.Sampling.Stop)
 	}
@@ -49,7 +51,7 @@ func limits(t *Turn, honoured []string, next func(Event)) *limiter {
 		l.limit = min(max(0, *n), most)
 		l.tokens = cut.NewTokens(int(l.limit))
 	}
-	if l.stop == nil && l.tokens == nil && !l.singleCall {
+	if l.stop == nil && l.tokens == nil && !l.singleCall && !l.noCalls {
 		return nil
 	}
 	return l
@@ -75,8 +77,11 @@ func (l *limiter) add(ev Event) {
 		l.call(ev, false)
 	case *Completed:
 		l.end()
-		if l.done != nil {
+		switch {
+		case l.done != nil:
 			v.Reason, v.StopSequence = l.done.Reason, l.done.StopSequence
+		case l.noCalls && v.Reason == FinishToolCalls:
+			v.Reason = FinishStop
 		}
 		l.next(v)
 	case *UsageEvent:
@@ -88,6 +93,9 @@ func (l *limiter) add(ev Event) {
 
 // call lets an event on before the cut, and one of an open call also after it.
 func (l *limiter) call(ev Event, client bool) {
+	if client && l.noCalls {
+		return
+	}
 	if l.done == nil || (client && l.open) {
 		l.next(ev)
 	}
@@ -95,6 +103,9 @@ func (l *limiter) call(ev Event, client bool) {
 
 func (l *limiter) begin(v *ToolCallStarted) {
 	l.end()
+	if v.Client && l.noCalls {
+		return
+	}
 	if v.Client && l.singleCall && l.calls > 0 {
 		l.cut(&Completed{Reason: FinishToolCalls})
 	}

@@ -249,3 +249,28 @@ func collectUntil(x *Execution) (events []Event, err error) {
 		events = append(events, ev)
 	}
 }
+
+// TestNoCallsMeansNone: a model that calls although it was told not to is not heard.
+func TestNoCallsMeansNone(t *testing.T) {
+	f := newFakes(t)
+	caps := &backendv1.Capabilities{Chat: &backendv1.ChatCapability{}, ClientTools: &backendv1.ClientToolCapability{}}
+	called := &backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_ToolCall{ToolCall: &backendv1.ToolCall{
+		Id: "a", Name: "t", ArgumentsJson: `{"x":1}`, Origin: backendv1.ToolOrigin_TOOL_ORIGIN_CLIENT,
+	}}}
+	end := completed("")
+	end.GetCompleted().FinishReason = backendv1.FinishReason_FINISH_REASON_TOOL_CALLS
+	f.add("b", caps, script(started(), delta("so "), called, delta("be it"), end))
+	turn := &Turn{Model: "b", Messages: say("hi"), Tools: []Tool{{Name: "t"}}, ToolChoice: ToolChoice{Kind: ToolChoiceNone}}
+	a, err := run(t, New(Config{Backends: f}), turn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Text() != "so be it" || a.Reason != FinishStop {
+		t.Errorf("%+v", a)
+	}
+	for _, p := range a.Parts {
+		if _, ok := p.(ToolCall); ok {
+			t.Errorf("a call: %+v", p)
+		}
+	}
+}

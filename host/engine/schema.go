@@ -108,6 +108,13 @@ func cost(s *jsonschema.Schema, known map[*jsonschema.Schema]int) int {
 	return n
 }
 
+// anyObject says that the schema is {"type":"object"} and no more: the JSON mode of
+// clients, which providers that enforce schemas do not take for one.
+func (s *schema) anyObject() bool {
+	var members map[string]any
+	return json.Unmarshal(s.source, &members) == nil && len(members) == 1 && members["type"] == "object"
+}
+
 // check says what is wrong with a text, nil: it is JSON that matches.
 func (s *schema) check(text string) error {
 	v, err := readJSON(text)

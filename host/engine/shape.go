@@ -59,7 +59,7 @@ func (s *shaper) cut() bool { return s.limit != nil && s.limit.done != nil }
 // shapeFor makes the execution keep what the backend does not; form is nil for free
 // text. What the host keeps is told to the plugin too: it may save work by it.
 func (x *Execution) shapeFor(caps *backendv1.Capabilities, schema *schema) {
-	if t := x.turn; schema == nil && len(t.Sampling.Stop) == 0 && t.Sampling.MaxOutputTokens == nil && !t.SingleCall {
+	if t := x.turn; schema == nil && len(t.Sampling.Stop) == 0 && t.Sampling.MaxOutputTokens == nil && !t.SingleCall && t.ToolChoice.Kind != ToolChoiceNone {
 		return
 	}
 	s := &shaper{honoured: honoured(caps, x.turn.Mode)}
@@ -67,7 +67,7 @@ func (x *Execution) shapeFor(caps *backendv1.Capabilities, schema *schema) {
 	s.limit = x.limiter(s.honoured)
 	if schema != nil {
 		output := caps.GetStructuredOutput()
-		s.form = newFormer(schema, output.GetStrict(), s.push)
+		s.form = newFormer(schema, output.GetStrict() && !schema.anyObject(), s.push)
 		if caps != nil && output == nil {
 			if x.turn.System != "" {
 				x.turn.System += "\n\n"

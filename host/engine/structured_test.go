@@ -222,3 +222,13 @@ func TestRepairEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestAnyObjectIsHeldBack: providers that enforce schemas do not enforce this one.
+func TestAnyObjectIsHeldBack(t *testing.T) {
+	f := newFakes(t)
+	f.add("b", outputCaps(true), script(started(), delta("```json\n"), delta("{}\n```"), completed("")))
+	a, err := run(t, New(Config{Backends: f}), &Turn{Model: "b", Messages: say("x"), OutputSchema: []byte(`{"type": "object"}`)})
+	if err != nil || a.Text() != "{}" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
