@@ -106,9 +106,11 @@ func TestChain(t *testing.T) {
 	if err != nil || kept.RawJSON() != first.RawJSON() {
 		t.Errorf("kept %v, %v", kept, err)
 	}
+	result := api.ResponseInputItemParamOfFunctionCallOutput("done")
+	result.OfFunctionCallOutput.CallID = openai.String("call_1")
 	stream := client.Responses.NewStreaming(ctx, api.ResponseNewParams{
 		Model: "echo", PreviousResponseID: openai.String(first.ID),
-		Input: api.ResponseNewParamsInputUnion{OfInputItemList: api.ResponseInputParam{api.ResponseInputItemParamOfFunctionCallOutput("call_1", "done")}},
+		Input: api.ResponseNewParamsInputUnion{OfInputItemList: api.ResponseInputParam{result}},
 	})
 	var second api.Response
 	for stream.Next() {
@@ -166,7 +168,9 @@ func TestBackground(t *testing.T) {
 	id := background(t, client)
 	stream := client.Responses.GetStreaming(t.Context(), id, api.ResponseGetParams{StartingAfter: openai.Int(3)})
 	number := int64(3)
+	var last api.ResponseStreamEventUnion
 	for stream.Next() {
+		last = stream.Current()
 		if number++; stream.Current().SequenceNumber != number {
 			t.Fatalf("got event %d, want %d", stream.Current().SequenceNumber, number)
 		}
@@ -174,11 +178,11 @@ func TestBackground(t *testing.T) {
 			close(f.gate)
 		}
 	}
-	if stream.Err() != nil || stream.Current().Type != "response.completed" {
-		t.Fatalf("got %s, %v", stream.Current().Type, stream.Err())
+	if stream.Err() != nil || last.Type != "response.completed" {
+		t.Fatalf("got %s, %v", last.Type, stream.Err())
 	}
 	r, err := client.Responses.Get(t.Context(), id, api.ResponseGetParams{})
-	if err != nil || r.RawJSON() != stream.Current().Response.RawJSON() {
+	if err != nil || r.RawJSON() != last.Response.RawJSON() {
 		t.Errorf("got %v, %v", r, err)
 	}
 }
