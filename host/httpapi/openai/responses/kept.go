@@ -44,7 +44,7 @@ func (d *Dialect) get(w http.ResponseWriter, r *http.Request, p httprouter.Param
 	}
 	run := d.runs.find(record.Owner, record.ID)
 	query := r.URL.Query()
-	if query.Get("stream") != "true" {
+	if !wantsStream(r) {
 		if run != nil {
 			wire.Write(w, http.StatusOK, run.object())
 		} else {
@@ -62,6 +62,28 @@ func (d *Dialect) get(w http.ResponseWriter, r *http.Request, p httprouter.Param
 		return engine.Errorf(engine.CodeConflict, "the events of response %s are not kept, or not any more; get it without stream", record.ID)
 	}
 	return follow(w, r, run, after)
+}
+
+// wantsStream reads stream from the query, or from a body: OpenAI's client for Go
+// sends it there, also with GET.
+func wantsStream(r *http.Request) bool {
+	if s := r.URL.Query().Get("stream"); s != "" {
+		return s == "true"
+	}
+	body, err := httpapi.ReadBody(r)
+	if err != nil { // there is none, nearly always
+		return false
+	}
+	v, err := wire.Parse(body)
+	if err != nil {
+		return false
+	}
+	o, err := v.Object()
+	if err != nil {
+		return false
+	}
+	stream, err := o.Get("stream").Bool()
+	return err == nil && stream
 }
 
 func badQuery(name, problem string) error {

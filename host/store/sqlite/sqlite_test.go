@@ -1,0 +1,137 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clinvk/clinvk/host/store"
+	"github.com/clinvk/clinvk/host/store/storetest"
+)
+
+func open(t *testing.T, c Config) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestResponses(t *testing.T) {
+	storetest.TestResponses(t, func(t *testing.T) (a, b storetest.Responses) {
+		path := filepath.Join(t.TempDir(), "home ? #%41", "clinvk.db")
+		return open(t, Config{Path: path}), open(t, Config{Path: path})
+	})
+}
+
+func TestMode(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	dir := filepath.Join(t.TempDir(), "home")
+	s := open(t, Config{Path: filepath.Join(dir, "clinvk.db")})
+	if err := s.SaveResponse(t.Context(), record(1)); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", f.Name(), info.Mode(), err)
+		}
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the directory: %v, %v", info.Mode(), err)
+	}
+}
+
+func record(i int) *store.Response {
+	return &store.Response{
+		ID: fmt.Sprintf("resp_%05d", i), Created: time.Now(), Status: "completed",
+		Input: json.RawMessage(`[]`), Output: json.RawMessage(`[]`), Settings: json.RawMessage(`{}`),
+	}
+}
+
+func TestRetention(t *testing.T) {
+	s := open(t, Config{Path: filepath.Join(t.TempDir(), "clinvk.db"), MaxCount: 10})
+	old := record(0)
+	old.Created = time.Now().Add(-2 * DefaultMaxAge)
+	working := record(1)
+	working.Created, working.Lease = old.Created, time.Now().Add(time.Hour)
+	for _, r := range []*store.Response{old, working} {
+		if err := s.SaveResponse(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 2; i < pruneEvery; i++ {
+		if err := s.SaveResponse(t.Context(), record(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	if err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM responses").Scan(&n); err != nil || n > 11 {
+		t.Errorf("%d responses were kept, %v", n, err)
+	}
+	if _, err := s.Response(t.Context(), "", old.ID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("an old one was kept: %v", err)
+	}
+	if _, err := s.Response(t.Context(), "", working.ID); err != nil {
+		t.Errorf("one under work: %v", err)
+	}
+}
+
+func TestManyWriters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clinvk.db")
+	var wait sync.WaitGroup
+	for h := range 3 { // they open the new file at the same time
+		wait.Go(func() {
+			s, err := Open(context.Background(), Config{Path: path})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			for i := range 20 {
+				if err := s.SaveResponse(context.Background(), record(h*100+i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if t.Failed() {
+		return
+	}
+	s := open(t, Config{Path: path})
+	var n int
+	if err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM responses").Scan(&n); err != nil || n != 60 {
+		t.Errorf("%d of 60 were kept, %v", n, err)
+	}
+}
+
+func TestNewerFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clinvk.db")
+	s := open(t, Config{Path: path})
+	if _, err := s.db.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Config{Path: path}); err == nil || !strings.Contains(err.Error(), "newer clinvk") {
+		t.Errorf("got %v", err)
+	}
+}
