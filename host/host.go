@@ -110,15 +110,16 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger,
 		WorkingDirs: engine.WorkingDirs{Allowed: s.Server.AllowedWorkdirPrefixes, Blocked: s.Server.BlockedWorkdirPrefixes},
 	})
-	h.openStore(ctx)
-	h.handler, err = h.newHandler()
+	fetcher := media.New(media.Config{Hosts: s.Server.FetchRemoteMedia})
+	h.openStore(ctx, fetcher)
+	h.handler, err = h.newHandler(fetcher)
 	return h, err
 }
 
 // openStore opens the store and makes what needs it. A server without does all that
 // needs no state.
-func (h *Host) openStore(ctx context.Context) {
-	c := responses.Config{Engine: h.engine, StrictParams: h.config.Settings.Server.StrictParams, Logger: h.log}
+func (h *Host) openStore(ctx context.Context, m *media.Fetcher) {
+	c := responses.Config{Engine: h.engine, Media: m, StrictParams: h.config.Settings.Server.StrictParams, Logger: h.log}
 	s, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.config.Settings.Home, "clinvk.db")})
 	if err != nil {
 		h.log.Error("there is no store: responses cannot be kept or continued", "error", err)
@@ -128,23 +129,22 @@ func (h *Host) openStore(ctx context.Context) {
 	h.responses = responses.New(c)
 }
 
-func (h *Host) newHandler() (*httpapi.Server, error) {
+func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
 	document, err := openapi.Document(h.config.Version)
 	if err != nil {
 		return nil, fmt.Errorf("reading the OpenAPI document: %w", err)
 	}
 	server, parallel := h.config.Settings.Server, h.config.Settings.Parallel
 	keys := httpapi.NewKeys(h.config.APIKeys)
-	fetcher := media.New(media.Config{Hosts: server.FetchRemoteMedia})
 	return httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{
 			rest.New(rest.Config{
 				Engine: h.engine, StrictParams: server.StrictParams, MaxParallel: parallel.MaxWorkers, FailFast: parallel.FailFast,
-				Media: fetcher,
+				Media: m,
 			}),
-			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
+			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: m}),
 			h.responses,
-			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: fetcher}),
+			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: m}),
 		},
 		Fallback: meta.New(meta.Config{Engine: h.engine, Version: h.config.Version, OpenAPI: document, Detailed: keys.Authenticated}),
 		Guard: httpapi.Guard{

@@ -60,7 +60,7 @@ func TestDecodeAgent(t *testing.T) {
 		{"type":"function_call","call_id":"1","name":"f","arguments":"{}"},
 		{"type":"custom_tool_call","call_id":"2","name":"patch","input":"a\nb"},
 		{"type":"function_call_output","call_id":"1","output":"one"},
-		{"type":"custom_tool_call_output","call_id":"2","output":[{"type":"input_image","image_url":"data:image/png;base64,AAAA"}]}],
+		{"type":"custom_tool_call_output","call_id":"2","output":[{"type":"input_image","image_url":"data:image/png;base64,iVBORw0KGgo="}]}],
 		"tools":[{"type":"function","name":"f","strict":true,"parameters":{"type":"object"}},{"type":"custom","name":"patch"},{"type":"web_search"},
 			{"type":"namespace","name":"ns","tools":[{"type":"function","name":"f"}]}],
 		"text":{"format":{"type":"json_schema","name":"n","schema":{"type":"array"}}},"reasoning":{"effort":"high","summary":"auto"}}`)
@@ -75,7 +75,7 @@ func TestDecodeAgent(t *testing.T) {
 		}},
 		{Role: engine.RoleUser, Parts: []engine.Part{
 			engine.ToolResult{CallID: "1", Name: "f", Parts: []engine.Part{engine.Text("one")}},
-			engine.ToolResult{CallID: "2", Name: "patch", Parts: []engine.Part{engine.Blob{MediaType: "image/png", Data: []byte{0, 0, 0}}}},
+			engine.ToolResult{CallID: "2", Name: "patch", Parts: []engine.Part{engine.Blob{MediaType: "image/png", Data: []byte("\x89PNG\r\n\x1a\n")}}},
 		}},
 	}
 	if diff := cmp.Diff(want, q.turn.Messages); diff != "" {

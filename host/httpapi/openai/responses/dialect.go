@@ -13,6 +13,7 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/openai"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 	"github.com/clinvk/clinvk/host/store"
@@ -21,6 +22,7 @@ import (
 // Engine is what the dialect needs of the engine.
 type Engine interface {
 	Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, error)
+	CountTokens(ctx context.Context, t *engine.Turn) (engine.TokenCount, error)
 }
 
 // Store is what the dialect needs of a store. What an owner asks for and is not there
@@ -39,6 +41,8 @@ type Config struct {
 	Engine Engine
 	// Store of responses; nil: there is none, and what needs it is refused.
 	Store Store
+	// Media fetches linked files; nil: none are.
+	Media *media.Fetcher
 	// StrictParams makes parameters that would be ignored an error
 	// (server.strict_params).
 	StrictParams bool
@@ -79,19 +83,39 @@ func (d *Dialect) Routes() []httpapi.Route {
 			httpapi.Route{Method: http.MethodDelete, Pattern: at + "/:id", OperationID: "deleteResponse", Handle: d.remove},
 			httpapi.Route{Method: http.MethodGet, Pattern: at + "/:id/input_items", OperationID: "listResponseInput", Handle: d.listInput},
 			httpapi.Route{Method: http.MethodPost, Pattern: at + "/:id/cancel", OperationID: "cancelResponse", Handle: d.cancel},
-			httpapi.Route{Method: http.MethodPost, Pattern: at + "/:id", OperationID: "unsupportedResponses", Handle: unsupported},
+			httpapi.Route{Method: http.MethodPost, Pattern: at + "/:id", OperationID: "postResponse", Handle: d.post},
 		)
 	}
 	return out
 }
 
-// unsupported answers what OpenAI has and the CLIs have nothing for.
-func unsupported(_ http.ResponseWriter, _ *http.Request, p httprouter.Params) error {
+// post answers what OpenAI has at the place of an id, which the router cannot tell
+// apart.
+func (d *Dialect) post(w http.ResponseWriter, r *http.Request, p httprouter.Params) error {
 	switch id := p.ByName("id"); id {
-	case "input_tokens", "compact":
+	case "input_tokens":
+		return d.countInput(w, r)
+	case "compact":
 		return httpapi.Errorf(http.StatusNotImplemented, "clinvk does not offer /responses/%s", id)
 	}
+	w.Header().Set("Allow", "DELETE, GET, HEAD")
 	return httpapi.Errorf(http.StatusMethodNotAllowed, "a response takes GET and DELETE")
+}
+
+// countInput tells how many tokens a request would send.
+func (d *Dialect) countInput(w http.ResponseWriter, r *http.Request) error {
+	q, err := d.read(r)
+	if err != nil {
+		return err
+	}
+	n, err := d.config.Engine.CountTokens(r.Context(), &q.turn)
+	if err != nil {
+		return err
+	}
+	httpapi.BeginCount(w, r, n, q.words(nil))
+	b := wire.AppendInt(nil, `{"object":"response.input_tokens","input_tokens":`, n.Input)
+	wire.Write(w, http.StatusOK, append(b, '}'))
+	return nil
 }
 
 // errPrevious says that a response to be continued is not there.
@@ -213,7 +237,7 @@ func (d *Dialect) read(r *http.Request) (*request, error) {
 	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
 		return nil, &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
 	}
-	return q, nil
+	return q, d.config.Media.Complete(r.Context(), &q.turn)
 }
 
 // maxChain bounds how many responses one continues: more would not fit any model.

@@ -52,6 +52,11 @@ func (f *fake) Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, 
 	}), nil
 }
 
+// CountTokens counts messages.
+func (f *fake) CountTokens(_ context.Context, t *engine.Turn) (engine.TokenCount, error) {
+	return engine.TokenCount{Input: int64(len(t.Messages)), Backend: "echo", Estimated: true}, nil
+}
+
 func (f *fake) last() *engine.Turn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -92,6 +97,21 @@ func status(err error) int {
 		return e.StatusCode
 	}
 	return 0
+}
+
+func TestInputTokens(t *testing.T) {
+	client, _ := serve(t, &fake{events: answer})
+	var header *http.Response
+	n, err := client.Responses.InputTokens.Count(t.Context(), api.InputTokenCountParams{
+		Model: openai.String("echo"), Input: api.InputTokenCountParamsInputUnion{OfString: openai.String("hi")},
+	}, option.WithResponseInto(&header))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.InputTokens != 1 || header.Header.Get("X-Clinvk-Estimated") != "true" {
+		t.Errorf("%+v, %v", n, header.Header)
+	}
+	dialecttest.Valid(t, "ResponseInputTokens", []byte(n.RawJSON()))
 }
 
 func TestChain(t *testing.T) {
@@ -221,9 +241,7 @@ func TestErrors(t *testing.T) {
 	if _, err := client.Responses.New(t.Context(), params); status(err) != http.StatusServiceUnavailable {
 		t.Errorf("without a store: %v", err)
 	}
-	for _, path := range []string{"responses/input_tokens", "responses/compact"} {
-		if err := client.Post(t.Context(), path, map[string]any{}, nil); status(err) != http.StatusNotImplemented {
-			t.Errorf("%s: %v", path, err)
-		}
+	if err := client.Post(t.Context(), "responses/compact", map[string]any{}, nil); status(err) != http.StatusNotImplemented {
+		t.Errorf("compact: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
@@ -41,29 +42,24 @@ func imagePart(o wire.Object) (engine.Part, error) {
 	if id := o.Get("file_id"); !id.IsNull() {
 		return nil, id.Errorf("is not supported; send the image in image_url")
 	}
-	url := o.Get("image_url")
-	media, data, err := url.DataURL()
-	if err != nil {
-		return nil, err
-	}
-	if !strings.HasPrefix(media, "image/") {
-		return nil, url.Errorf("must be an image, not %s", media)
-	}
-	return engine.Blob{MediaType: media, Data: data}, nil
+	return media.Image(o.Get("image_url"))
 }
 
 func filePart(o wire.Object) (engine.Part, error) {
-	for _, name := range []string{"file_id", "file_url"} {
-		if v := o.Get(name); !v.IsNull() {
-			return nil, v.Errorf("is not supported; send the file in file_data")
-		}
+	if v := o.Get("file_id"); !v.IsNull() {
+		return nil, v.Errorf("is not supported; send the file in file_data")
 	}
 	name, err := o.Get("filename").OptionalString()
 	if err != nil {
 		return nil, err
 	}
-	media, data, err := o.Get("file_data").DataURL()
-	return engine.Blob{MediaType: media, Data: data, Name: name}, err
+	file := o.Get("file_data")
+	if v := o.Get("file_url"); !v.IsNull() {
+		file = v
+	}
+	b, err := media.Document(file)
+	b.Name = name
+	return b, err
 }
 
 // Marks of encrypted_content that comes from here.
