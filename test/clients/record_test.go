@@ -57,7 +57,7 @@ type behaviour struct {
 
 // run tests one behaviour and notes the outcome.
 func (r *record) run(t *testing.T, c client, b behaviour) {
-	r.add(c, b, t.Run(b.name, b.run))
+	r.add(c, b, t.Run(b.endpoint+": "+b.name, b.run))
 }
 
 // table of everything seen.
