@@ -194,6 +194,39 @@ func TestReadBody(t *testing.T) {
 	}
 }
 
+func TestContentType(t *testing.T) {
+	s := newTestServer(t, Config{}, Route{Method: "POST", Pattern: "/a/x", Handle: func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}})
+	for _, test := range []struct {
+		kind, body string
+		header     map[string]string
+		status     int
+	}{
+		{"application/json; charset=utf-8", "{}", nil, 200},
+		{"text/plain", "{}", nil, 415},
+		{"text/plain", "", nil, 415},
+		{"", "{}", nil, 415},
+		{"", "", nil, 200},
+		{"", "", map[string]string{"Origin": "http://evil.example"}, 403},
+	} {
+		r := httptest.NewRequest("POST", "/a/x", strings.NewReader(test.body))
+		r.Host = "localhost"
+		if test.kind != "" {
+			r.Header.Set("Content-Type", test.kind)
+		}
+		for k, v := range test.header {
+			r.Header.Set(k, v)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != test.status {
+			t.Errorf("%+v: %d %s", test, w.Code, w.Body)
+		}
+	}
+}
+
 func TestConflictingRoutesAreAnError(t *testing.T) {
 	nop := func(http.ResponseWriter, *http.Request, httprouter.Params) error { return nil }
 	_, err := NewServer(Config{

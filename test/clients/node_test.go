@@ -27,6 +27,10 @@ var nodePackages = []struct{ suite, pkg string }{
 	{"ai-anthropic", "@ai-sdk/anthropic"},
 	{"langchain-openai", "@langchain/openai"},
 	{"langchain-anthropic", "@langchain/anthropic"},
+	{"openai-responses", "openai"},
+	{"openai-4-responses", "openai-4"},
+	{"ai-openai-responses", "@ai-sdk/openai"},
+	{"langchain-openai-responses", "@langchain/openai"},
 }
 
 // minNode is the oldest major version that the packages run on.

@@ -50,7 +50,7 @@ func goOpenAI(t *testing.T, seen *record) {
 		{"GET /openai/v1/models", "list", s.models},
 		{"GET /openai/v1/models/{id}", "get", s.model},
 		{"POST /openai/v1/embeddings", "refused as not implemented", s.embeddings},
-	}, s.limits()...) {
+	}, slices.Concat(s.limits(), s.responses())...) {
 		seen.run(t, me, b)
 	}
 }

@@ -42,7 +42,7 @@ const programTime = 3 * time.Minute
 
 func programs(t *testing.T, seen *record) {
 	for name, p := range map[string]program{
-		"claude": claudeCode(t), "opencode": opencode(t),
+		"claude": claudeCode(t), "opencode": opencode(t), "codex": codex(t),
 		"qwen": qwen(t, pathChat, "OPENAI", "/openai/v1"), "qwen-anthropic": qwen(t, pathMessages, "ANTHROPIC", "/anthropic"),
 	} {
 		t.Run(name, func(t *testing.T) {

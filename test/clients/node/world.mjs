@@ -6,6 +6,7 @@ export const anthropicURL = process.env.CLINVK_URL + '/anthropic';
 export const key = process.env.CLINVK_KEY;
 
 export const chatEndpoint = 'POST /openai/v1/chat/completions';
+export const responsesEndpoint = 'POST /openai/v1/responses';
 export const messagesEndpoint = 'POST /anthropic/v1/messages';
 
 // behaviour registers the test of what a client does at an endpoint. A test whose

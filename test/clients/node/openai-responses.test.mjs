@@ -1,0 +1,4 @@
+import OpenAI from 'openai';
+import { suite } from './openai-responses.suite.mjs';
+
+suite(OpenAI);
