@@ -44,6 +44,7 @@ type Execution struct {
 	stream  backendv1.BackendService_ExecuteClient
 	events  normalizer
 	answer  answerBuilder
+	said    int   // bytes of the answer that went out
 	over    error // what Next returns from now on
 	retried bool
 	closed  bool
@@ -156,6 +157,7 @@ func (x *Execution) Next() (Event, error) {
 	for {
 		if ev := x.pop(); ev != nil {
 			x.mark(ev)
+			x.tally(ev)
 			return ev, nil
 		}
 		if x.over != nil {

@@ -11,9 +11,6 @@ import (
 // usage is known. CLIs that can be interrupted take well under a second.
 const cutWait = 5 * time.Second
 
-// bytesPerToken estimates what was used when the backend does not tell.
-const bytesPerToken = 4
-
 // limiter ends an answer at a stop sequence, after a number of tokens or before a
 // second call of the client's tools, for backends that do not. Calls of a model that
 // was to make none are left out.
@@ -213,40 +210,10 @@ func (l *limiter) cut(why *Completed) {
 // estimate makes up for the usage of a turn that did not end properly.
 func (l *limiter) estimate(u Usage, t *Turn) Usage {
 	u.Estimated = true
-	if u.OutputTokens == nil {
-		n := int64(l.bytes+bytesPerToken-1) / bytesPerToken
-		if l.done.Reason == FinishLength {
-			n = l.limit
-		}
-		u.OutputTokens = &n
+	if u.OutputTokens == nil && l.done.Reason == FinishLength {
+		u.OutputTokens = &l.limit
 	}
-	if u.InputTokens == nil {
-		n := int64(promptBytes(t)+bytesPerToken-1) / bytesPerToken
-		u.InputTokens = &n
-	}
-	return u
-}
-
-// promptBytes is how much text a turn sends.
-func promptBytes(t *Turn) int {
-	n := len(t.System)
-	var walk func(parts []Part)
-	walk = func(parts []Part) {
-		for _, p := range parts {
-			switch v := p.(type) {
-			case Text:
-				n += len(v)
-			case ToolCall:
-				n += len(v.Arguments)
-			case ToolResult:
-				walk(v.Parts)
-			}
-		}
-	}
-	for _, m := range t.Messages {
-		walk(m.Parts)
-	}
-	return n
+	return u.orEstimate(t, l.bytes)
 }
 
 // textOf is the text of a delta.

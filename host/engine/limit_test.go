@@ -49,7 +49,7 @@ func finish(sequence int, e *backendv1.ExecuteResponse) executeFunc {
 func interrupted(output int64) *backendv1.ExecuteResponse {
 	return &backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_Completed{Completed: &backendv1.Completed{
 		FinishReason: backendv1.FinishReason_FINISH_REASON_INTERRUPTED, LiveToken: []byte("live"),
-		Usage: &backendv1.Usage{OutputTokens: &output},
+		Usage: &backendv1.Usage{InputTokens: &output, OutputTokens: &output},
 	}}}
 }
 

@@ -68,7 +68,7 @@ const key = "sk-clinvk-test"
 // start starts a server of the suite's own, which takes one key only.
 func start(t *testing.T) *harness.Server {
 	t.Helper()
-	s, err := harness.Start(harness.Options{Bin: bin, Env: map[string]string{"CLINVK_API_KEYS": key}})
+	s, err := harness.Start(harness.Options{Bin: bin, Check: true, Env: map[string]string{"CLINVK_API_KEYS": key}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func TestChaosInterrupted(t *testing.T) {
 		_ = cmd.Process.Kill()
 		t.Fatal("it goes on")
 	}
-	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(stderr.String(), "interrupted") {
+	if code := cmd.ProcessState.ExitCode(); code != 7 || !strings.Contains(stderr.String(), "interrupted") {
 		t.Errorf("exit status %d: %s", code, stderr)
 	}
 	if _, err := os.Stat(root); !os.IsNotExist(err) {

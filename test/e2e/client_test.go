@@ -277,7 +277,7 @@ var anthropicMessages = dialect{
 		for _, t := range a.content() {
 			messages = append(messages, anthropicMessage(t))
 		}
-		b := map[string]any{"model": a.model, "messages": messages, "max_tokens": 32000}
+		b := map[string]any{"model": a.model, "messages": messages, "max_tokens": 1 << 20}
 		anthropicTools(b, a)
 		if a.system != "" {
 			b["system"] = a.system

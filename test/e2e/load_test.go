@@ -80,7 +80,7 @@ func TestParallelStreams(t *testing.T) {
 	wg.Wait()
 }
 
-// scripted is a directive with a text.
+// scriptOf is a directive with a text.
 func scriptOf(key, text string) string {
 	return "[[" + key + "=b64:" + base64.StdEncoding.EncodeToString([]byte(text)) + "]]"
 }
