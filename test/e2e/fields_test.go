@@ -92,7 +92,7 @@ func (p probe) reason() string {
 }
 
 // endpoints whose fields are in the table.
-var endpoints = []endpoint{chatFields, messageFields}
+var endpoints = []endpoint{chatFields, responseFields, messageFields}
 
 // TestRequestFields sends every documented field to every backend and holds the
 // table in docs/compatibility.md to what became of it.
