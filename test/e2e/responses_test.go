@@ -3,29 +3,16 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 )
 
 // contentDialects are those that carry a whole conversation with content of all
-// kinds; /responses is among them where the server has it.
-var contentDialects = sync.OnceValue(func() []dialect {
-	list := []dialect{openaiChat, anthropicMessages}
-	resp, err := http.Post(shared.server.URL+openaiResponses.path, "application/json", bytes.NewReader([]byte("{}")))
-	if err != nil {
-		return list
-	}
-	resp.Body.Close()
-	if resp.StatusCode == http.StatusBadRequest {
-		list = append(list, openaiResponses)
-	}
-	return list
-})
+// kinds.
+func contentDialects() []dialect { return []dialect{openaiChat, anthropicMessages, openaiResponses} }
 
 var openaiResponses = dialect{
 	name: "responses", history: true, path: "/openai/v1/responses",
