@@ -63,7 +63,8 @@ func capabilities(b Backend) *backendv1.Capabilities {
 		c.Approvals = &backendv1.ApprovalCapability{Persistent: v.ApprovalSupport().Persistent}
 	}
 	if v, ok := b.(StructuredOutputter); ok {
-		c.StructuredOutput = &backendv1.StructuredOutputCapability{Strict: v.StructuredOutputSupport().Strict}
+		s := v.StructuredOutputSupport()
+		c.StructuredOutput = &backendv1.StructuredOutputCapability{Strict: s.Strict, ChatOnly: s.ChatOnly}
 	}
 	if v, ok := b.(Reasoner); ok {
 		c.Reasoning = &backendv1.ReasoningCapability{Signatures: v.ReasoningSupport().Signatures}

@@ -212,6 +212,8 @@ type ApprovalSupport struct {
 type StructuredOutputSupport struct {
 	// Strict says that the provider enforces the schema.
 	Strict bool
+	// ChatOnly says that it is honoured in chat mode only.
+	ChatOnly bool
 }
 
 // ReasoningSupport describes reasoning.

@@ -67,6 +67,9 @@ func (x *Execution) shapeFor(caps *backendv1.Capabilities, schema *schema) {
 	s.limit = x.limiter(s.honoured)
 	if schema != nil {
 		output := caps.GetStructuredOutput()
+		if output.GetChatOnly() && x.turn.Mode == ModeAgent {
+			output = nil
+		}
 		s.form = newFormer(schema, output.GetStrict() && !schema.anyObject(), s.push)
 		if caps != nil && output == nil {
 			if x.turn.System != "" {

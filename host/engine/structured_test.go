@@ -232,3 +232,24 @@ func TestAnyObjectIsHeldBack(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
+
+// TestAgentsOfChatOnlyBackendsAreInstructed: what the provider enforces in chat the
+// host asks for in agent mode.
+func TestAgentsOfChatOnlyBackendsAreInstructed(t *testing.T) {
+	f := newFakes(t)
+	caps := outputCaps(true)
+	caps.StructuredOutput.ChatOnly, caps.Agent = true, &backendv1.AgentCapability{}
+	f.add("b", caps, func(start *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+		instructed := strings.Contains(start.GetSystem(), string(ageSchema))
+		if agent := start.GetMode() == backendv1.Mode_MODE_AGENT; instructed != agent || agent == (len(start.GetOutputSchema()) > 0) {
+			t.Errorf("mode %v: system %q, schema %q", start.GetMode(), start.GetSystem(), start.GetOutputSchema())
+		}
+		return script(started(), delta(`{"age":1}`), completed(""))(start, s)
+	})
+	for _, mode := range []Mode{ModeChat, ModeAgent} {
+		a, err := run(t, New(Config{Backends: f}), &Turn{Model: "b", Mode: mode, Messages: say("x"), OutputSchema: ageSchema})
+		if err != nil || a.Text() != `{"age":1}` {
+			t.Errorf("mode %v: %+v, %v", mode, a, err)
+		}
+	}
+}

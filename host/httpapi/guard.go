@@ -87,7 +87,7 @@ func (g *Guard) cors(w http.ResponseWriter, r *http.Request) (answered bool) {
 		return false
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "X-Request-Id, Request-Id, Retry-After, Retry-After-Ms, X-Should-Retry, Server-Timing, X-Clinvk-Backend, X-Clinvk-Model, X-Clinvk-Ignored")
+	h.Set("Access-Control-Expose-Headers", "X-Request-Id, Request-Id, Retry-After, Retry-After-Ms, X-Should-Retry, Server-Timing, X-Clinvk-Backend, X-Clinvk-Model, X-Clinvk-Ignored, X-Clinvk-Estimated")
 	if g.AllowCredentials {
 		h.Set("Access-Control-Allow-Credentials", "true")
 	}

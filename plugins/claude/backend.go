@@ -128,9 +128,10 @@ func (*backend) ReasoningSupport() plugins.ReasoningSupport {
 	return plugins.ReasoningSupport{Signatures: true}
 }
 
-// StructuredOutputSupport is strict: the provider itself enforces the schema.
+// StructuredOutputSupport is strict: the provider itself enforces the schema, for which
+// an agent between its tools has no place.
 func (*backend) StructuredOutputSupport() plugins.StructuredOutputSupport {
-	return plugins.StructuredOutputSupport{Strict: true}
+	return plugins.StructuredOutputSupport{Strict: true, ChatOnly: true}
 }
 
 func (*backend) LiveSupport() plugins.LiveSupport {

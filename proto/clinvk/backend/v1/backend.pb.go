@@ -1214,7 +1214,10 @@ func (x *LiveCapability) GetIdleTimeout() *durationpb.Duration {
 type StructuredOutputCapability struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider enforces the schema; false: the CLI only asks for it.
-	Strict        bool `protobuf:"varint,1,opt,name=strict,proto3" json:"strict,omitempty"`
+	Strict bool `protobuf:"varint,1,opt,name=strict,proto3" json:"strict,omitempty"`
+	// Only in MODE_CHAT; in MODE_AGENT the host does what it does for backends
+	// without the capability.
+	ChatOnly      bool `protobuf:"varint,2,opt,name=chat_only,json=chatOnly,proto3" json:"chat_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1252,6 +1255,13 @@ func (*StructuredOutputCapability) Descriptor() ([]byte, []int) {
 func (x *StructuredOutputCapability) GetStrict() bool {
 	if x != nil {
 		return x.Strict
+	}
+	return false
+}
+
+func (x *StructuredOutputCapability) GetChatOnly() bool {
+	if x != nil {
+		return x.ChatOnly
 	}
 	return false
 }
@@ -5114,9 +5124,10 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\rsandbox_modes\x18\x02 \x03(\x0e2\x1e.clinvk.backend.v1.SandboxModeR\fsandboxModes\x12\x1a\n" +
 	"\bsampling\x18\x03 \x03(\tR\bsampling\"N\n" +
 	"\x0eLiveCapability\x12<\n" +
-	"\fidle_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"4\n" +
+	"\fidle_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"Q\n" +
 	"\x1aStructuredOutputCapability\x12\x16\n" +
-	"\x06strict\x18\x01 \x01(\bR\x06strict\"\x16\n" +
+	"\x06strict\x18\x01 \x01(\bR\x06strict\x12\x1b\n" +
+	"\tchat_only\x18\x02 \x01(\bR\bchatOnly\"\x16\n" +
 	"\x14TokenCountCapability\"5\n" +
 	"\x13ReasoningCapability\x12\x1e\n" +
 	"\n" +
