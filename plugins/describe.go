@@ -64,7 +64,10 @@ func capabilities(b Backend) *backendv1.Capabilities {
 	}
 	if v, ok := b.(StructuredOutputter); ok {
 		s := v.StructuredOutputSupport()
-		c.StructuredOutput = &backendv1.StructuredOutputCapability{Strict: s.Strict, ChatOnly: s.ChatOnly}
+		c.StructuredOutput = &backendv1.StructuredOutputCapability{
+			Strict: s.Strict, ChatOnly: s.ChatOnly, ClosedObjects: s.ClosedObjects, AllRequired: s.AllRequired,
+			RefusedKeywords: s.RefusedKeywords,
+		}
 	}
 	if v, ok := b.(Reasoner); ok {
 		c.Reasoning = &backendv1.ReasoningCapability{Signatures: v.ReasoningSupport().Signatures}

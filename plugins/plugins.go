@@ -214,6 +214,14 @@ type StructuredOutputSupport struct {
 	Strict bool
 	// ChatOnly says that it is honoured in chat mode only.
 	ChatOnly bool
+	// ClosedObjects says that the provider takes only schemas whose objects have
+	// additionalProperties false; the host adds it where a schema does not say.
+	ClosedObjects bool
+	// AllRequired says that it takes only schemas whose properties are all required.
+	AllRequired bool
+	// RefusedKeywords are those that it refuses. A schema that does not fit is put into
+	// words by the host, which checks the answer in any case.
+	RefusedKeywords []string
 }
 
 // ReasoningSupport describes reasoning.

@@ -70,6 +70,12 @@ func (x *Execution) shapeFor(caps *backendv1.Capabilities, schema *schema) {
 		if output.GetChatOnly() && x.turn.Mode == ModeAgent {
 			output = nil
 		}
+		if output != nil {
+			fitting, ok := schema.fit(output)
+			if x.turn.OutputSchema = fitting; !ok {
+				output = nil
+			}
+		}
 		s.form = newFormer(schema, output.GetStrict() && !schema.anyObject(), s.push)
 		if caps != nil && output == nil {
 			if x.turn.System != "" {

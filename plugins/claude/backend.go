@@ -131,7 +131,15 @@ func (*backend) ReasoningSupport() plugins.ReasoningSupport {
 // StructuredOutputSupport is strict: the provider itself enforces the schema, for which
 // an agent between its tools has no place.
 func (*backend) StructuredOutputSupport() plugins.StructuredOutputSupport {
-	return plugins.StructuredOutputSupport{Strict: true, ChatOnly: true}
+	return plugins.StructuredOutputSupport{Strict: true, ChatOnly: true, ClosedObjects: true, RefusedKeywords: refusedKeywords}
+}
+
+// refusedKeywords are those that Anthropic's documentation of structured outputs lists
+// as not supported (November 2026).
+var refusedKeywords = []string{
+	"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "maxItems", "minItems",
+	"uniqueItems", "contains", "minContains", "maxContains", "patternProperties", "propertyNames", "minProperties", "maxProperties",
+	"not", "if", "then", "else", "dependentRequired", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems",
 }
 
 func (*backend) LiveSupport() plugins.LiveSupport {

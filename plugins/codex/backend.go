@@ -105,7 +105,7 @@ func (b *backend) ApprovalSupport() plugins.ApprovalSupport { return plugins.App
 
 // StructuredOutputSupport implements plugins.StructuredOutputter.
 func (b *backend) StructuredOutputSupport() plugins.StructuredOutputSupport {
-	return plugins.StructuredOutputSupport{Strict: true}
+	return plugins.StructuredOutputSupport{Strict: true, ClosedObjects: true, AllRequired: true}
 }
 
 // ReasoningSupport implements plugins.Reasoner: summaries, which are signed when the

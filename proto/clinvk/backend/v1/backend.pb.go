@@ -1217,9 +1217,17 @@ type StructuredOutputCapability struct {
 	Strict bool `protobuf:"varint,1,opt,name=strict,proto3" json:"strict,omitempty"`
 	// Only in MODE_CHAT; in MODE_AGENT the host does what it does for backends
 	// without the capability.
-	ChatOnly      bool `protobuf:"varint,2,opt,name=chat_only,json=chatOnly,proto3" json:"chat_only,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ChatOnly bool `protobuf:"varint,2,opt,name=chat_only,json=chatOnly,proto3" json:"chat_only,omitempty"`
+	// The provider takes only schemas whose objects have additionalProperties
+	// false. The host adds it where a schema does not say.
+	ClosedObjects bool `protobuf:"varint,3,opt,name=closed_objects,json=closedObjects,proto3" json:"closed_objects,omitempty"`
+	// The provider takes only schemas whose properties are all required.
+	AllRequired bool `protobuf:"varint,4,opt,name=all_required,json=allRequired,proto3" json:"all_required,omitempty"`
+	// Keywords that the provider refuses. What does not fit is not sent as a
+	// schema: the host does what it does for backends without the capability.
+	RefusedKeywords []string `protobuf:"bytes,5,rep,name=refused_keywords,json=refusedKeywords,proto3" json:"refused_keywords,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *StructuredOutputCapability) Reset() {
@@ -1264,6 +1272,27 @@ func (x *StructuredOutputCapability) GetChatOnly() bool {
 		return x.ChatOnly
 	}
 	return false
+}
+
+func (x *StructuredOutputCapability) GetClosedObjects() bool {
+	if x != nil {
+		return x.ClosedObjects
+	}
+	return false
+}
+
+func (x *StructuredOutputCapability) GetAllRequired() bool {
+	if x != nil {
+		return x.AllRequired
+	}
+	return false
+}
+
+func (x *StructuredOutputCapability) GetRefusedKeywords() []string {
+	if x != nil {
+		return x.RefusedKeywords
+	}
+	return nil
 }
 
 // TokenCountCapability says that CountTokens works.
@@ -5124,10 +5153,13 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\rsandbox_modes\x18\x02 \x03(\x0e2\x1e.clinvk.backend.v1.SandboxModeR\fsandboxModes\x12\x1a\n" +
 	"\bsampling\x18\x03 \x03(\tR\bsampling\"N\n" +
 	"\x0eLiveCapability\x12<\n" +
-	"\fidle_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"Q\n" +
+	"\fidle_timeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"\xc6\x01\n" +
 	"\x1aStructuredOutputCapability\x12\x16\n" +
 	"\x06strict\x18\x01 \x01(\bR\x06strict\x12\x1b\n" +
-	"\tchat_only\x18\x02 \x01(\bR\bchatOnly\"\x16\n" +
+	"\tchat_only\x18\x02 \x01(\bR\bchatOnly\x12%\n" +
+	"\x0eclosed_objects\x18\x03 \x01(\bR\rclosedObjects\x12!\n" +
+	"\fall_required\x18\x04 \x01(\bR\vallRequired\x12)\n" +
+	"\x10refused_keywords\x18\x05 \x03(\tR\x0frefusedKeywords\"\x16\n" +
 	"\x14TokenCountCapability\"5\n" +
 	"\x13ReasoningCapability\x12\x1e\n" +
 	"\n" +
