@@ -18,11 +18,12 @@ type normalizer struct {
 	wire     uint32 // the plugin's number of the current block
 	usage    Usage
 	calls    map[string]*openCall
-	held     int      // bytes that these calls keep
-	clients  int      // calls of the client's tools so far
-	order    []string // ids of open client calls; only the first one's events go out
-	said     bool     // text was sent
-	acted    bool     // the backend ran a tool since
+	held     int                          // bytes that these calls keep
+	clients  int                          // calls of the client's tools so far
+	order    []string                     // ids of open client calls; only the first one's events go out
+	later    []*backendv1.ExecuteResponse // text and reasoning that came within a client call
+	said     bool                         // text was sent
+	acted    bool                         // the backend ran a tool since
 	queue    []Event
 }
 
@@ -65,10 +66,8 @@ func (n *normalizer) add(backend string, r *backendv1.ExecuteResponse) (failure 
 		n.push(&Started{})
 	}
 	switch v := r.GetEvent().(type) {
-	case *backendv1.ExecuteResponse_TextDelta:
-		n.text(v.TextDelta)
-	case *backendv1.ExecuteResponse_ReasoningDelta:
-		n.reasoning(v.ReasoningDelta)
+	case *backendv1.ExecuteResponse_TextDelta, *backendv1.ExecuteResponse_ReasoningDelta:
+		return nil, n.content(r)
 	case *backendv1.ExecuteResponse_ToolCallStarted:
 		return nil, n.callStarted(v.ToolCallStarted.GetId(), v.ToolCallStarted.GetName(), v.ToolCallStarted.GetOrigin())
 	case *backendv1.ExecuteResponse_ToolCallDelta:
@@ -123,6 +122,23 @@ func (n *normalizer) endBlock() {
 		n.kind = 0
 		n.block++
 	}
+}
+
+// content takes text or reasoning in. What comes while a call of the client's tools is
+// open waits for its end: blocks never overlap.
+func (n *normalizer) content(r *backendv1.ExecuteResponse) error {
+	if len(n.order) == 0 {
+		n.text(r.GetTextDelta())
+		n.reasoning(r.GetReasoningDelta())
+		return nil
+	}
+	n.later = append(n.later, r)
+	return n.keep(contentSize(r))
+}
+
+func contentSize(r *backendv1.ExecuteResponse) int {
+	d := r.GetReasoningDelta()
+	return partSize + len(r.GetTextDelta().GetText()) + len(d.GetText()) + len(d.GetSignature())
 }
 
 func (n *normalizer) text(d *backendv1.TextDelta) {
@@ -197,6 +213,11 @@ func (n *normalizer) number(e *ToolCallStarted) {
 // hold counts what a call keeps until it is over.
 func (n *normalizer) hold(id string, bytes int) error {
 	n.calls[id].held += bytes
+	return n.keep(bytes)
+}
+
+// keep bounds what open calls, and what waits for their end, hold in memory.
+func (n *normalizer) keep(bytes int) error {
 	if n.held += bytes; n.held > maxArguments {
 		return errContract("the arguments of its calls are larger than %d MiB", maxArguments>>20)
 	}
@@ -242,6 +263,15 @@ func (n *normalizer) closeCall(id string) {
 			next.pending = nil
 		}
 	}
+	if len(n.order) > 0 {
+		return
+	}
+	for _, r := range n.later {
+		n.held -= contentSize(r)
+		n.text(r.GetTextDelta())
+		n.reasoning(r.GetReasoningDelta())
+	}
+	n.later = nil
 }
 
 func (n *normalizer) callDelta(d *backendv1.ToolCallDelta) error {

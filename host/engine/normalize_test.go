@@ -278,3 +278,24 @@ func FuzzNormalize(f *testing.F) {
 		}
 	})
 }
+
+// TestContentWithinACall waits for the call's end: blocks never overlap.
+func TestContentWithinACall(t *testing.T) {
+	origin := backendv1.ToolOrigin_TOOL_ORIGIN_CLIENT
+	f := newFakes(t)
+	f.add("b", &backendv1.Capabilities{Chat: &backendv1.ChatCapability{}, ClientTools: &backendv1.ClientToolCapability{}}, script(
+		started(),
+		&backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_ToolCallStarted{ToolCallStarted: &backendv1.ToolCallStarted{Id: "a", Name: "t", Origin: origin}}},
+		delta("between"),
+		&backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_ToolCallDelta{ToolCallDelta: &backendv1.ToolCallDelta{Id: "a", ArgumentsJson: `{"x":1}`}}},
+		&backendv1.ExecuteResponse{Event: &backendv1.ExecuteResponse_ToolCall{ToolCall: &backendv1.ToolCall{Id: "a", Name: "t", ArgumentsJson: `{"x":1}`, Origin: origin}}},
+		completed(""),
+	))
+	a, err := run(t, New(Config{Backends: f}), &Turn{Model: "b", Messages: say("x"), Tools: []Tool{{Name: "t"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Part{ToolCall{ID: "a", Name: "t", Arguments: `{"x":1}`}, Text("between")}, a.Parts); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -72,6 +73,31 @@ func TestAnswerThatBreaksItsSchema(t *testing.T) {
 						}
 					})
 				}
+			}
+		})
+	}
+}
+
+// TestLaxSchema: a schema as clients write them, with an optional property and a bound,
+// is no mistake where the provider takes none such: the answer is asked for in words,
+// taken out of its code block, and checked.
+func TestLaxSchema(t *testing.T) {
+	const lax = `{"type":"object","properties":{"city":{"type":"string","minLength":1},"people":{"type":"integer"}},"required":["city"]}`
+	for _, backend := range []string{"claude", "codex"} {
+		t.Run(backend, func(t *testing.T) {
+			t.Parallel()
+			n := nonce()
+			says := "```json\n" + `{"city":"Zürich"}` + "\n```"
+			r := get(t, openaiChat, ask{model: backend, schema: lax, turns: []turn{user(text(n + " [[text=" + base64Text(says) + "]]"))}})
+			if canonical(r.text) != canonical(`{"city":"Zürich"}`) {
+				t.Errorf("text %q", r.text)
+			}
+			sent := shared.upstream(backend).only(t, n)
+			if s := readSent(t, backend, sent); s.schema != "" {
+				t.Errorf("the schema upstream is %q", s.schema)
+			}
+			if !strings.Contains(string(sent.Body), "minLength") {
+				t.Error("the schema is not in words upstream")
 			}
 		})
 	}

@@ -289,7 +289,9 @@ func (s *Server) Close() error {
 		}
 	}
 	if s.proxy != nil {
-		errs = append(errs, s.proxy.Close())
+		if errs = append(errs, s.proxy.Close()); s.proxy.Seen() == 0 {
+			errs = append(errs, errors.New("no traffic was held against the OpenAPI document: the tests use another address"))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -13,6 +13,8 @@ type messagesRequest struct {
 	// thinking says that the client wants to see blocks of reasoning; without being
 	// asked Anthropic sends none, and clients take the first block for the text.
 	thinking bool
+	// adaptive says that the effort is not the client's own word.
+	adaptive bool
 	// omitted says that those blocks are to carry their signature only.
 	omitted bool
 	// ignored lists what the client asked for that no backend can do and that does
@@ -55,6 +57,7 @@ func decodeMessages(body []byte, t terms) (*messagesRequest, error) {
 	}
 	r.Fail(q.decodeThinking(o.Get("thinking")))
 	r.Fail(q.decodeOutput(o))
+	q.adapt()
 	r.Fail(q.decodeTools(o))
 	q.settle(r, requestFields, "")
 	if r.Err() != nil {
@@ -105,7 +108,9 @@ func (q *messagesRequest) decodeThinking(v wire.Value) error {
 	case "enabled":
 		q.thinking = true
 		return q.decodeBudget(o.Get("budget_tokens"))
-	case "adaptive", "between_tools":
+	case "adaptive":
+		q.thinking, q.adaptive = true, true
+	case "between_tools":
 		q.thinking = true
 	case "disabled":
 		none := int64(0)
@@ -115,6 +120,18 @@ func (q *messagesRequest) decodeThinking(v wire.Value) error {
 	}
 	return nil
 }
+
+// adapt gives thinking without a budget the effort that Anthropic's API has for it:
+// how much there is, is up to the backend.
+func (q *messagesRequest) adapt() {
+	s := &q.turn.Sampling
+	if q.adaptive = q.adaptive && s.ReasoningEffort == ""; q.adaptive {
+		s.ReasoningEffort = defaultEffort
+	}
+}
+
+// defaultEffort is that of Anthropic's API.
+const defaultEffort = "high"
 
 func (q *messagesRequest) decodeBudget(v wire.Value) error {
 	budget, err := v.Int(minThinking)
@@ -199,6 +216,10 @@ func field(name string) string {
 func (q *messagesRequest) words(names []string) []string {
 	out := make([]string, 0, len(names)+len(q.ignored))
 	for _, name := range names {
+		if name == engine.FieldReasoningEffort && q.adaptive {
+			out = append(out, "thinking")
+			continue
+		}
 		out = append(out, field(name))
 	}
 	return append(out, q.ignored...)

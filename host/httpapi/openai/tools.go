@@ -49,6 +49,9 @@ func toolFunction(v wire.Value) (f wire.Object, err error) {
 	return o.Get("function").Object()
 }
 
+// fieldStrictTools is named where the arguments of calls are to match their schema.
+const fieldStrictTools = "tools.strict"
+
 // addTool adds the function f of an element e of a list.
 func (q *request) addTool(list, e wire.Value, f wire.Object) error {
 	if len(q.turn.Tools) == maxTools {
@@ -61,6 +64,9 @@ func (q *request) addTool(list, e wire.Value, f wire.Object) error {
 	if q.hasTool(tool.Name) {
 		return e.Errorf("has the name %q of an earlier tool", tool.Name)
 	}
+	if strict, err := f.Get("strict").Bool(); err == nil && strict && !slices.Contains(q.ignored, fieldStrictTools) {
+		q.ignored = append(q.ignored, fieldStrictTools)
+	}
 	q.turn.Tools = append(q.turn.Tools, tool)
 	return nil
 }
@@ -70,8 +76,8 @@ func (q *request) hasTool(name string) bool {
 }
 
 // decodeTool reads a function. Names may be as long as Anthropic's, which is longer
-// than OpenAI's. Arguments are not held to the schema, strict or not: the client has
-// to look at them anyway.
+// than OpenAI's. Arguments are not held to the schema, strict or not (addTool says
+// so): the client has to look at them anyway.
 func decodeTool(f wire.Object) (tool engine.Tool, err error) {
 	if tool.Name, err = f.Get("name").ToolName(); err != nil {
 		return tool, err
