@@ -39,7 +39,11 @@ func Chain(ctx context.Context, e Engine, steps []Step, o ChainOptions) []Outcom
 			out[i] = skip(i, stopped, observe)
 			continue
 		}
-		out[i] = run(ctx, e, i, s.Turn(s.Prompt.Fill(last, outputs)), observe)
+		if prompt, err := s.Prompt.Fill(last, outputs); err != nil {
+			out[i] = refused(i, err, observe)
+		} else {
+			out[i] = run(ctx, e, i, s.Turn(prompt), observe)
+		}
 		if out[i].Err != nil && !o.GoOn {
 			stopped = "not tried because an earlier step failed"
 		}

@@ -27,6 +27,9 @@ type fake struct{ running, most atomic.Int64 }
 func (f *fake) Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, error) {
 	text, _ := t.Messages[0].Parts[0].(engine.Text)
 	prompt := string(text)
+	if strings.HasPrefix(prompt, "panic") {
+		panic("as it was told to")
+	}
 	if strings.HasPrefix(prompt, "refuse") {
 		return nil, engine.Errorf(engine.CodeModelNotFound, "refused")
 	}
@@ -182,6 +185,22 @@ func TestChain(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestPanicsCostOneTurn(t *testing.T) {
+	out := Parallel(t.Context(), &fake{}, turns("a", "panic", "b"), ParallelOptions{})
+	if diff := cmp.Diff([]string{"a", " ! internal error", "b"}, short(out)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestPromptsThatGrow: outputs are not multiplied until the memory is gone.
+func TestPromptsThatGrow(t *testing.T) {
+	big := strings.Repeat("x", 1<<20)
+	out := chain(t, true, big, strings.Repeat("{{previous}}", 100), "on")
+	if out[1].Err == nil || out[1].Err.Code != engine.CodeTooLarge || out[2].Text != "on" {
+		t.Errorf("%v, %q", out[1].Err, out[2].Text)
 	}
 }
 

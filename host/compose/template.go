@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/near"
 )
 
@@ -60,16 +61,29 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Fill puts outputs in their places. What an output says is not looked at again.
-func (t Template) Fill(last string, outputs map[string]string) string {
-	return placeholder.ReplaceAllStringFunc(t.text, func(m string) string {
+// maxPrompt bounds a prompt that outputs were put in, in bytes: that of a request's body.
+const maxPrompt = 32 << 20
+
+// Fill puts outputs in their places. What an output says is not looked at again. The
+// error says that the prompt would be too long.
+func (t Template) Fill(last string, outputs map[string]string) (string, error) {
+	size, tooLong := len(t.text), false
+	filled := placeholder.ReplaceAllStringFunc(t.text, func(m string) string {
 		if plain, ok := strings.CutPrefix(m, `\`); ok {
 			return plain
 		}
-		name := placeholder.FindStringSubmatch(m)[1]
-		if name == previous {
-			return last
+		output := last
+		if name := placeholder.FindStringSubmatch(m)[1]; name != previous {
+			output = outputs[strings.TrimSuffix(strings.TrimPrefix(name, "steps."), ".output")]
 		}
-		return outputs[strings.TrimSuffix(strings.TrimPrefix(name, "steps."), ".output")]
+		if size += len(output); size > maxPrompt {
+			tooLong = true
+			return ""
+		}
+		return output
 	})
+	if tooLong {
+		return "", engine.Errorf(engine.CodeTooLarge, "with the outputs in their places the prompt is longer than %d MiB", maxPrompt>>20)
+	}
+	return filled, nil
 }

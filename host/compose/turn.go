@@ -2,6 +2,8 @@ package compose
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -57,15 +59,19 @@ func serial(o Observer) Observer {
 	}
 }
 
-// run runs one turn to its end.
+// run runs one turn to its end. A panic costs no more than its turn: nobody else
+// recovers on its goroutine.
 func run(ctx context.Context, e Engine, index int, t *engine.Turn, observe Observer) (out Outcome) {
 	begin := time.Now()
-	defer func() { out.Duration = time.Since(begin) }()
+	defer func() {
+		if cause := recover(); cause != nil {
+			out = refused(index, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()), observe)
+		}
+		out.Duration = time.Since(begin)
+	}()
 	x, err := e.Execute(ctx, t)
 	if err != nil {
-		out.Err = engine.AsError(err)
-		observe(Event{Index: index, Err: out.Err})
-		return out
+		return refused(index, err, observe)
 	}
 	defer x.Close()
 	out.ID, out.Backend, out.Model, out.Ignored = x.ID, x.Backend, x.Model, x.Ignored
@@ -75,6 +81,13 @@ func run(ctx context.Context, e Engine, index int, t *engine.Turn, observe Obser
 	if out.Err != nil {
 		observe(Event{Index: index, Execution: x, Err: out.Err})
 	}
+	return out
+}
+
+// refused is the outcome of a turn that did not begin.
+func refused(index int, err error, observe Observer) Outcome {
+	out := Outcome{Err: engine.AsError(err)}
+	observe(Event{Index: index, Err: out.Err})
 	return out
 }
 

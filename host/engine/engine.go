@@ -230,7 +230,7 @@ func shownModel(t *Turn, to target) string {
 // prepare copies the turn and settles what the alias and the engine decide.
 func (e *Engine) prepare(t *Turn, to target) *Turn {
 	c := *t
-	if c.Timeout <= 0 {
+	if c.Timeout <= 0 || c.Timeout > e.config.Timeout { // the operator's word bounds the client's
 		c.Timeout = e.config.Timeout
 	}
 	if a := to.alias; a != nil {
@@ -284,6 +284,11 @@ func check(backend string, t *Turn, info BackendInfo) (ignored []string, err err
 		}
 	} else if caps.GetChat() == nil {
 		return nil, unsupported(CodeUnsupported, "mode", "has no chat mode")
+	}
+	for _, s := range t.Sampling.Stop {
+		if len(s) > maxStop {
+			return nil, unsupported(CodeInvalidRequest, FieldStop, "takes stop sequences of up to %d bytes, this one has %d", maxStop, len(s))
+		}
 	}
 	for _, name := range t.Sampling.set() {
 		// The host sees to the limits of the answer where the backend does not.

@@ -31,6 +31,7 @@ const (
 type schema struct {
 	source   json.RawMessage
 	compiled *jsonschema.Schema
+	graph    *schemaGraph
 }
 
 // noFetch refuses what a schema refers to outside itself.
@@ -85,7 +86,7 @@ func compileSchema(source json.RawMessage) (*schema, error) {
 	if cost(compiled, map[*jsonschema.Schema]int{}) > maxCost {
 		return nil, invalid(errors.New("its parts refer to each other too often to be checked"))
 	}
-	return &schema{source: source, compiled: compiled}, nil
+	return &schema{source: source, compiled: compiled, graph: newSchemaGraph(compiled)}, nil
 }
 
 // cost is about how many schemas one value is checked against. References can double it
@@ -120,6 +121,9 @@ func (s *schema) check(text string) error {
 	v, err := readJSON(text)
 	if err != nil {
 		return err
+	}
+	if s.graph.work(v) > maxWork {
+		return errors.New("it is too large, or nested too deep, to be checked against this schema")
 	}
 	err = s.compiled.Validate(v)
 	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
