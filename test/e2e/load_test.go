@@ -19,6 +19,7 @@ var allBackends = append([]string{"echo"}, realBackends...)
 // TestLargePrompts sends prompts as long as those of agents, and ten times as long:
 // each reaches the model whole.
 func TestLargePrompts(t *testing.T) {
+	t.Parallel()
 	for _, backend := range allBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
@@ -91,6 +92,7 @@ const marks = "👩‍👩‍👧‍👦 é ẹ́ 🇩🇪 \u202eRTL 漢字 𝄞
 // TestCodePoints: the model API flushes in the middle of each code point of text,
 // reasoning and arguments; each dialect shows them whole, and each as what it is.
 func TestCodePoints(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, backend string, d dialect, stream bool) {
 		text := "[[split]] " + scriptOf("text", "said "+marks) + scriptOf("thought", "thought "+marks)
 		r := get(t, d, ask{model: backend, history: prompt(nonce() + " " + text), stream: stream, think: true})
@@ -111,6 +113,7 @@ func TestCodePoints(t *testing.T) {
 
 // TestCodePointsOfArguments is the same for the arguments of calls.
 func TestCodePointsOfArguments(t *testing.T) {
+	t.Parallel()
 	want, err := json.Marshal(object{"text": marks})
 	if err != nil {
 		t.Fatal(err)

@@ -136,6 +136,7 @@ func allowedAddition(backend, text string) bool {
 // TestConversationGoesOn: three turns in a row reach the upstream as one exact
 // history, whether the live conversation was used or not.
 func TestConversationGoesOn(t *testing.T) {
+	t.Parallel()
 	for _, backend := range realBackends {
 		for _, d := range []dialect{openaiChat, anthropicMessages} {
 			t.Run(backend+"/"+d.name, func(t *testing.T) {

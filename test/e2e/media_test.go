@@ -56,6 +56,7 @@ var mediaOf = map[string]struct {
 // TestMediaReachesTheUpstream: images and documents keep their type and their bytes,
 // in the message to answer and in earlier ones.
 func TestMediaReachesTheUpstream(t *testing.T) {
+	t.Parallel()
 	eachContent(t, func(t *testing.T, backend string, d dialect, stream bool) {
 		n := nonce()
 		last := append([]part{text("and these")}, mediaOf[backend].readable...)
@@ -71,6 +72,7 @@ func TestMediaReachesTheUpstream(t *testing.T) {
 // TestImagesThatTheCLIChanges: what the CLIs do to images on their own account is told
 // in the page on backends; this notices when it is no longer so.
 func TestImagesThatTheCLIChanges(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, backend string
 		sent          part
@@ -106,6 +108,7 @@ func TestImagesThatTheCLIChanges(t *testing.T) {
 // TestMediaThatIsRefused: what a backend cannot read, what is too large, and what would
 // have to be fetched are errors that say what to do, and nothing is sent.
 func TestMediaThatIsRefused(t *testing.T) {
+	t.Parallel()
 	large := image("image/png")
 	large.Data = base64.StdEncoding.EncodeToString(make([]byte, 33<<20))
 	remote := part{Kind: "image", Media: "image/png", Data: "http://127.0.0.1:1/x.png"}

@@ -93,6 +93,7 @@ func all(list []setting, take func(setting) bool) map[string]any {
 // TestSettingsAreHonest: a setting reaches the provider, is honoured by the server, or
 // is named as ignored.
 func TestSettingsAreHonest(t *testing.T) {
+	t.Parallel()
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
@@ -128,6 +129,7 @@ func TestSettingsAreHonest(t *testing.T) {
 // TestStrictParams: with server.strict_params a setting that would be ignored is
 // refused by its name, and what is honoured is not.
 func TestStrictParams(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, harness.Options{Config: "server:\n  strict_params: true\n"})
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {

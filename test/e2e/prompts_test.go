@@ -11,6 +11,7 @@ import (
 
 // TestPromptsAreData: whatever a prompt looks like, it reaches the model as it is.
 func TestPromptsAreData(t *testing.T) {
+	t.Parallel()
 	prompts := map[string]string{
 		"flag":         "--help",
 		"flags":        "-p x",

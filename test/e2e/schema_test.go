@@ -17,6 +17,7 @@ const (
 // TestAnswerKeepsToSchema: the schema reaches a provider that can hold its model to
 // it, and the answer is JSON that matches.
 func TestAnswerKeepsToSchema(t *testing.T) {
+	t.Parallel()
 	eachContent(t, func(t *testing.T, backend string, d dialect, stream bool) {
 		n := nonce()
 		a := ask{model: backend, stream: stream, schema: answerSchema, turns: []turn{user(text(n + " [[text=" + base64Text(goodAnswer) + "]]"))}}
@@ -34,6 +35,7 @@ func TestAnswerKeepsToSchema(t *testing.T) {
 
 // TestAnswerIsAnyObject is OpenAI's json_object.
 func TestAnswerIsAnyObject(t *testing.T) {
+	t.Parallel()
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
@@ -48,6 +50,7 @@ func TestAnswerIsAnyObject(t *testing.T) {
 // TestAnswerThatBreaksItsSchema: what is no JSON, or other JSON than was asked for, is
 // an error and never an answer.
 func TestAnswerThatBreaksItsSchema(t *testing.T) {
+	t.Parallel()
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
@@ -105,6 +108,7 @@ func TestLaxSchema(t *testing.T) {
 
 // TestSchemaWithTools: a call may come in place of the answer.
 func TestSchemaWithTools(t *testing.T) {
+	t.Parallel()
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()

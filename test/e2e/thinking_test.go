@@ -19,6 +19,7 @@ const thinkAndCall = " [[think=3 tokens=2]] "
 // TestThinkingComesFirst: reasoning arrives as such, before the text and the calls
 // that follow from it.
 func TestThinkingComesFirst(t *testing.T) {
+	t.Parallel()
 	eachContent(t, func(t *testing.T, backend string, d dialect, stream bool) {
 		want := call("", look.Name, `{"note":"x"}`)
 		r := get(t, d, ask{
@@ -66,6 +67,7 @@ func oldClaude() string {
 // TestThinkingGoesBack: the client gives back the reasoning that led to a call; it
 // reaches the upstream with its signature, on both versions of the CLI.
 func TestThinkingGoesBack(t *testing.T) {
+	t.Parallel()
 	for name, command := range map[string]string{"2.1.330": "", "2.1.197": oldClaude()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

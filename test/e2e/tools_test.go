@@ -151,6 +151,7 @@ func checkCalls(t *testing.T, r *reply, want ...part) []part {
 // calls at once, one more, and an answer. Each request brings the whole history; it
 // must reach the upstream as it was.
 func TestClientToolsRoundTrip(t *testing.T) {
+	t.Parallel()
 	eachContent(t, func(t *testing.T, backend string, d dialect, stream bool) {
 		up, n := shared.upstream(backend), nonce()
 		first := []part{
@@ -213,6 +214,7 @@ func checkEnd(t *testing.T, d dialect, r *reply, kind string) {
 // TestToolChoice: a forced choice reaches the upstream, or is refused by its name;
 // none gives no call, whatever the upstream does.
 func TestToolChoice(t *testing.T) {
+	t.Parallel()
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
@@ -268,6 +270,7 @@ func TestToolChoice(t *testing.T) {
 // TestClientToolsAreNotRun: a client's tool that is named as one of the CLI's own, or
 // as one of another CLI, is the client's to run.
 func TestClientToolsAreNotRun(t *testing.T) {
+	t.Parallel()
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
@@ -325,6 +328,7 @@ func upstreamNames(backend string, calls []part) []part {
 // TestArgumentsKeepTheirBytes: arguments come as the model wrote them, where the CLI
 // shows them so.
 func TestArgumentsKeepTheirBytes(t *testing.T) {
+	t.Parallel()
 	const arguments = `{"z":1, "a":  9007199254740993,"e":1.50,"s":"\u00fc\/ü"}`
 	for _, backend := range []string{"claude", "codex"} {
 		t.Run(backend, func(t *testing.T) {

@@ -3,10 +3,10 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -213,9 +213,9 @@ func (w *world) upstream(backend string) upstream {
 // find returns the model calls whose body holds text.
 func (u upstream) find(text string) (out []*fakeapi.Request) {
 	quoted, _ := json.Marshal(text)
-	needle := strings.Trim(string(quoted), `"`)
+	needle := bytes.Trim(quoted, `"`)
 	for _, r := range u.log.Turns() {
-		if strings.Contains(string(r.Body), needle) {
+		if bytes.Contains(r.Body, needle) {
 			out = append(out, r)
 		}
 	}
