@@ -193,12 +193,12 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 		ReadHeaderTimeout: orDefault(seconds(s.ReadTimeoutSecs), 10*time.Second),
 		IdleTimeout:       orDefault(seconds(s.IdleTimeoutSecs), 2*time.Minute),
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		ConnContext:       markLocal,
 	}
-	served := make(chan error, 2)
+	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	if socket := h.openSocket(ctx); socket != nil {
-		server.ConnContext = markLocal
-		go func() { served <- server.Serve(socket) }()
+		go h.serveSocket(server, socket)
 	}
 	watching, endWatch := context.WithCancel(ctx)
 	defer endWatch()
