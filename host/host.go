@@ -159,6 +159,17 @@ func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
 // Engine runs turns.
 func (h *Host) Engine() *engine.Engine { return h.engine }
 
+// Unmatched tells of backends that the settings name and that no plugin has.
+func (h *Host) Unmatched() []string {
+	h.rescan.Lock()
+	defer h.rescan.Unlock()
+	names := make([]string, len(h.entries))
+	for i, e := range h.entries {
+		names[i] = e.Name
+	}
+	return h.config.Settings.Unmatched(names)
+}
+
 // Restart starts a new process of a backend's plugin and clears its quarantine; it
 // returns when that one is ready, or with why it is not.
 func (h *Host) Restart(ctx context.Context, backend string) error {

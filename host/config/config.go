@@ -28,6 +28,7 @@ type Config struct {
 	APIKeys []string `yaml:"-"`
 
 	entries []Entry
+	strays  []string
 }
 
 // Backend is backends.NAME.

@@ -93,7 +93,7 @@ func TestInterruptWhilePluginsStart(t *testing.T) {
 	}
 	started := filepath.Join(dir, "started")
 	script := "#!/bin/sh\necho >'" + started + "'\nexec sleep 60\n"
-	if err := os.WriteFile(filepath.Join(dir, "clinvk-backend-mute"), []byte(script), 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(dir, "clinvk-backend-mute"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	cmd := command(t, "--plugin-dir", dir, "-b", "mute", "hi")
