@@ -106,7 +106,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
 	h.engine = engine.New(engine.Config{
-		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, Aliases: aliases(s.Models),
+		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, DefaultModels: models(s.Backends), Aliases: aliases(s.Models),
 		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger,
 		WorkingDirs: engine.WorkingDirs{Allowed: s.Server.AllowedWorkdirPrefixes, Blocked: s.Server.BlockedWorkdirPrefixes},
 	})

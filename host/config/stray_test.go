@@ -58,3 +58,20 @@ models: {fast: {backend: echo}, slow: {backend: gemni}}
 		}
 	}
 }
+
+func TestShortVariablesOfModels(t *testing.T) {
+	c, err := load(t, "backends: {my.own: {warm: 1}}\n", "CLINVK_CLAUDE_MODEL=haiku", "CLINVK_MY_OWN_MODEL=big", "CLINVK_MODEL=x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for name, b := range c.Backends {
+		got[name] = b.Model
+	}
+	if diff := cmp.Diff(map[string]string{"claude": "haiku", "my.own": "big"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"CLINVK_MODEL sets nothing; did you mean CLINVK_BACKENDS_MY_OWN_MODEL?"}, c.Strays()); diff != "" {
+		t.Error(diff)
+	}
+}
