@@ -3,8 +3,10 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/clinvk/clinvk/host/config"
 	"github.com/clinvk/clinvk/host/hosttest"
 )
 
@@ -131,5 +134,45 @@ func TestBusySocketStays(t *testing.T) {
 	}
 	if _, err := os.Lstat(path); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestServeOnBoth answers by TCP and by the socket, and takes the socket away.
+func TestServeOnBoth(t *testing.T) {
+	h, dir := newHost(t, config.Config{})
+	install(t, dir, "one")
+	rescan(t, h)
+	path := socketPath(t)
+	h.config.Socket = path
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- h.Serve(ctx, ln, func() { close(ready) }) }()
+	client := func(network, address string) *http.Client {
+		return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}}}
+	}
+	answers := func(network, address string) {
+		t.Helper()
+		response, err := client(network, address).Get("http://localhost/health")
+		if err != nil {
+			t.Errorf("%s: %v", network, err)
+			return
+		}
+		_ = response.Body.Close()
+	}
+	answers("tcp", ln.Addr().String()) // while it starts
+	<-ready
+	answers("unix", path)
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left: %v", err)
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -11,14 +10,22 @@ import (
 	"time"
 )
 
+// notices takes what is written to stderr.
+type notices chan string
+
+func (n notices) Write(p []byte) (int, error) {
+	n <- string(p)
+	return len(p), nil
+}
+
 // TestOpenPipe reads a prompt from a pipe that is left open for a while.
 func TestOpenPipe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, out := io.Pipe()
-		var said bytes.Buffer
+		said := make(notices, 10)
 		done := make(chan string, 1)
 		go func() {
-			prompt, err := readPrompt(t.Context(), []string{"review"}, streams{in: in, err: &said})
+			prompt, err := readPrompt(t.Context(), []string{"review"}, streams{in: in, err: said})
 			if err != nil {
 				t.Error(err)
 			}
@@ -26,13 +33,16 @@ func TestOpenPipe(t *testing.T) {
 		}()
 		time.Sleep(noticeAfter - time.Millisecond) // the bubble's clock
 		synctest.Wait()
-		if said.Len() > 0 {
-			t.Errorf("too early: %q", said.String())
+		if len(said) > 0 {
+			t.Errorf("too early: %q", <-said)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if n := strings.Count(said.String(), "reading stdin…"); n != 1 {
-			t.Errorf("%d notices: %q", n, said.String())
+		if n := len(said); n != 1 {
+			t.Fatalf("%d notices", n)
+		}
+		if notice := <-said; !strings.Contains(notice, "reading stdin…") {
+			t.Errorf("the notice is %q", notice)
 		}
 		_, _ = io.WriteString(out, "a diff\n")
 		_ = out.Close()
