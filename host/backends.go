@@ -90,3 +90,14 @@ func aliases(models map[string]config.Alias) map[string]engine.Alias {
 	}
 	return out
 }
+
+// models are the default models by backend.
+func models(backends map[string]config.Backend) map[string]string {
+	out := map[string]string{}
+	for name, b := range backends {
+		if b.Model != "" {
+			out[name] = b.Model
+		}
+	}
+	return out
+}

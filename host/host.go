@@ -106,7 +106,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
 	h.engine = engine.New(engine.Config{
-		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, Aliases: aliases(s.Models),
+		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, DefaultModels: models(s.Backends), Aliases: aliases(s.Models),
 		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger,
 		WorkingDirs: engine.WorkingDirs{Allowed: s.Server.AllowedWorkdirPrefixes, Blocked: s.Server.BlockedWorkdirPrefixes},
 	})
@@ -159,6 +159,17 @@ func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
 // Engine runs turns.
 func (h *Host) Engine() *engine.Engine { return h.engine }
 
+// Unmatched tells of backends that the settings name and that no plugin has.
+func (h *Host) Unmatched() []string {
+	h.rescan.Lock()
+	defer h.rescan.Unlock()
+	names := make([]string, len(h.entries))
+	for i, e := range h.entries {
+		names[i] = e.Name
+	}
+	return h.config.Settings.Unmatched(names)
+}
+
 // Restart starts a new process of a backend's plugin and clears its quarantine; it
 // returns when that one is ready, or with why it is not.
 func (h *Host) Restart(ctx context.Context, backend string) error {
@@ -193,12 +204,12 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 		ReadHeaderTimeout: orDefault(seconds(s.ReadTimeoutSecs), 10*time.Second),
 		IdleTimeout:       orDefault(seconds(s.IdleTimeoutSecs), 2*time.Minute),
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		ConnContext:       markLocal,
 	}
-	served := make(chan error, 2)
+	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	if socket := h.openSocket(ctx); socket != nil {
-		server.ConnContext = markLocal
-		go func() { served <- server.Serve(socket) }()
+		go h.serveSocket(server, socket)
 	}
 	watching, endWatch := context.WithCancel(ctx)
 	defer endWatch()

@@ -14,7 +14,7 @@ the step before, {{steps.NAME.output}} for that of any earlier one.`,
 		Example: `  clinvk chain -f steps.yaml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := readRequest(file, "steps", s)
+			q, err := readRequest(cmd.Context(), file, "steps", s)
 			if err != nil {
 				return err
 			}

@@ -19,7 +19,7 @@ func newCompare(s streams) *cobra.Command {
 		Example: "  clinvk compare --backends claude,codex \"what is wrong with this function?\" <func.go",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			prompt, err := readPrompt(args, s)
+			prompt, err := readPrompt(cmd.Context(), args, s)
 			switch {
 			case err != nil:
 				return err

@@ -172,7 +172,9 @@ func newConfigValidate(o *configOptions, s streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate [FILE]",
 		Short: "Check the configuration; each mistake with line and column",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Check the configuration, or another file; each mistake with line and column. Variables
+that are named like those of clinvk and set nothing are noted.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				o.config = args[0]
@@ -184,6 +186,11 @@ func newConfigValidate(o *configOptions, s streams) *cobra.Command {
 			where := c.Path
 			if where == "" {
 				where = "there is no file; the defaults and the environment"
+			}
+			for _, stray := range c.Strays() {
+				if _, err := fmt.Fprintln(s.err, "note:", stray); err != nil {
+					return err
+				}
 			}
 			_, err = fmt.Fprintf(s.out, "%s: valid\n", where)
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -125,7 +126,7 @@ func (o connectOptions) start(ctx context.Context, s streams, settings *config.C
 		stop()
 		return nil, fmt.Errorf("starting the backends: %w", err)
 	case <-ctx.Done():
-		return nil, cmp.Or(end(), context.Cause(ctx))
+		return nil, errors.Join(context.Cause(ctx), end())
 	}
 	c := &client.Client{Base: localBase, HTTP: dialing(ln.DialContext)}
 	return &connection{c, settings, end}, nil

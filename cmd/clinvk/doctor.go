@@ -94,6 +94,9 @@ func (o connectOptions) findings(ctx context.Context, s streams) []finding {
 func lookAtFiles(settings *config.Config) (out []finding) {
 	where := cmp.Or(settings.Path, "no file; defaults and environment")
 	out = append(out, finding{levelOK, "configuration", where, ""})
+	for _, stray := range settings.Strays() {
+		out = append(out, finding{levelNote, "environment", stray, ""})
+	}
 	for path, what := range map[string]string{settings.Path: "configuration file", settings.Home: "home"} {
 		info, err := os.Stat(path)
 		switch {
@@ -171,6 +174,9 @@ func (o connectOptions) lookAtPlugins(ctx context.Context) (out []finding) {
 	}
 	if len(names) == 0 {
 		return []finding{{levelProblem, "plugins", "none were found", "clinvk serve --plugin-dir DIR"}}
+	}
+	for _, odd := range found.settings.Unmatched(names) {
+		out = append(out, finding{levelNote, "configuration", odd, "clinvk config show"})
 	}
 	return append(out, finding{levelOK, "plugins", strings.Join(names, ", "), ""})
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // version is set at release.
@@ -15,8 +16,13 @@ var version = "0.1.0-dev"
 // binary, NAME=SHA256 separated by commas. Empty: those beside it are taken for them.
 var bundled string
 
+// secondSignal is how long after the first signal another one counts. Terminals and
+// those who wrap commands (timeout, npm, make) send one to the process and one to its
+// group: these are one wish.
+const secondSignal = 500 * time.Millisecond
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) }) // then the next signal ends the process at once
 	os.Exit(execute(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }

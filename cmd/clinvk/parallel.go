@@ -17,7 +17,7 @@ fields of a prompt (backend, prompt, model, workdir, …), and id and name of it
   echo '[{"backend": "claude", "prompt": "a"}, {"backend": "codex", "prompt": "b"}]' | clinvk parallel -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := readRequest(file, "tasks", s)
+			q, err := readRequest(cmd.Context(), file, "tasks", s)
 			if err != nil {
 				return err
 			}

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -96,7 +94,7 @@ func addPrompt(root *cobra.Command, s streams) {
 	root.Args = cobra.ArbitraryArgs
 	root.Example = "  clinvk \"explain this repository\"\n  git diff | clinvk -b codex \"review this\"\n  clinvk -m claude/opus -o json \"hi\""
 	root.RunE = func(cmd *cobra.Command, args []string) error {
-		prompt, err := readPrompt(args, s)
+		prompt, err := readPrompt(cmd.Context(), args, s)
 		if err != nil {
 			return err
 		}
@@ -111,34 +109,6 @@ func addPrompt(root *cobra.Command, s streams) {
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show on stderr what the backend thinks and does")
 	o.turnOptions.flags(root)
 	o.connectOptions.flags(root)
-}
-
-// readPrompt is the argument, what comes from stdin, or both: the argument first.
-func readPrompt(args []string, s streams) (string, error) {
-	if len(args) > 1 {
-		return "", fmt.Errorf("%q is no command, and a prompt is one argument: put it in quotes", args[0])
-	}
-	var parts []string
-	if len(args) == 1 {
-		parts = append(parts, args[0])
-	}
-	if f, ok := s.in.(*os.File); !ok || piped(f) {
-		text, err := io.ReadAll(s.in)
-		if err != nil {
-			return "", fmt.Errorf("reading the prompt: %w", err)
-		}
-		if len(bytes.TrimSpace(text)) > 0 {
-			parts = append(parts, string(text))
-		}
-	}
-	return strings.Join(parts, "\n\n"), nil
-}
-
-// piped says whether a file is one that somebody fills: a pipe or a plain file, and
-// neither a terminal nor /dev/null.
-func piped(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice == 0
 }
 
 func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (err error) {
@@ -205,7 +175,7 @@ func (p *printer) event(e client.Event) error {
 	switch e.Type {
 	case "message":
 		p.quiet()
-		text := textOf(e)
+		text := p.out.shown(textOf(e))
 		if text != "" {
 			p.last = text[len(text)-1]
 		}

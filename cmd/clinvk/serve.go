@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -109,6 +110,9 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	}
 	for _, e := range h.Refused {
 		logger.Error("plugin refused", "backend", e.Name, "reason", e.Refused)
+	}
+	for _, odd := range slices.Concat(settings.Strays(), h.Unmatched()) {
+		logger.Warn("the configuration may be mistyped: " + odd)
 	}
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -105,7 +104,7 @@ func (o severalOptions) print(a answer, total int, out terminal) error {
 		if !o.quiet {
 			_, _ = fmt.Fprintln(out, head.Render(r.title(total, out.width())))
 		}
-		if text := strings.TrimRight(r.Output, "\n"); text != "" {
+		if text := strings.TrimRight(out.shown(r.Output), "\n"); text != "" {
 			_, _ = fmt.Fprintln(out, text)
 		}
 		if r.Error != nil {
@@ -159,11 +158,11 @@ func (a answer) failure() error {
 
 // readRequest reads a file with the body of a request, JSON or YAML; "-" is stdin. A
 // bare list is the member named list.
-func readRequest(path, list string, s streams) (map[string]any, error) {
+func readRequest(ctx context.Context, path, list string, s streams) (map[string]any, error) {
 	var text []byte
 	var err error
 	if path == "-" {
-		text, err = io.ReadAll(s.in)
+		text, err = readInput(ctx, s)
 	} else {
 		text, err = os.ReadFile(path)
 	}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/briandowns/spinner"
 	"golang.org/x/term"
@@ -41,6 +43,20 @@ func (t terminal) width() int {
 // colour says whether colours are wanted (https://no-color.org).
 func (t terminal) colour() bool {
 	return t.tty && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// shown is text of a model as it is written there. A terminal would obey control
+// characters, so it gets none but newlines and tabs; files and pipes get all.
+func (t terminal) shown(text string) string {
+	if !t.tty {
+		return text
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // spinEvery is how often the spinner moves.

@@ -28,6 +28,7 @@ type Config struct {
 	APIKeys []string `yaml:"-"`
 
 	entries []Entry
+	strays  []string
 }
 
 // Backend is backends.NAME.
@@ -36,6 +37,8 @@ type Backend struct {
 	Enabled *bool `yaml:"enabled"`
 	// Command is the CLI's binary; empty: looked up in PATH.
 	Command string `yaml:"command"`
+	// Model answers turns that name the backend only; empty: the CLI's own choice.
+	Model string `yaml:"model"`
 	// Env is given to the CLI; ${env:NAME} stands for a variable of the server.
 	Env map[string]string `yaml:"env"`
 	// Warm is how many spares to keep; absent: the plugin's own choice.

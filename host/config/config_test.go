@@ -102,6 +102,9 @@ func TestErrorsSayWhatAndWhere(t *testing.T) {
 		{"unknown key", "server:\n  prot: 1\n", `:2:3: server.prot is not known; did you mean "port"?`},
 		{"unknown key at the top", "\nservre: {}\n", `:2:1: servre is not known; did you mean "server"?`},
 		{"wrong type", "server:\n  port: x\n", `:2:9: server.port is "x"; it must be a whole number`},
+		{"no number", "server:\n  request_timeout_secs: NaN\n", `:2:25: server.request_timeout_secs is "NaN"; it must be a number`},
+		{"endless number", "limits:\n  queue_timeout_secs: -Inf\n", `:2:23: limits.queue_timeout_secs is "-Inf"; it must be a number`},
+		{"option without JSON", "backends: {b: {options: {x: .inf}}}\n", `backends.b.options.x is ".inf"; JSON has no such number`},
 		{"number in quotes", "server:\n  port: \"1\"\n", `:2:9: server.port is "1"; it must be a whole number`},
 		{"no boolean", "server: {strict_params: yes}", `:1:25: server.strict_params is "yes"; it must be true or false`},
 		{"no members", "server: [1]", ":1:9: server must have members"},
@@ -143,9 +146,10 @@ func TestErrorsSayWhatAndWhere(t *testing.T) {
 
 func TestErrorsOfVariables(t *testing.T) {
 	for env, want := range map[string]string{
-		"CLINVK_SERVER_PORT=x":        `CLINVK_SERVER_PORT: is "x"; it must be a whole number`,
-		"CLINVK_SERVER_PORT=70000":    "CLINVK_SERVER_PORT: server.port is 70000",
-		"CLINVK_PLUGINS_TRUST=nobody": "CLINVK_PLUGINS_TRUST: plugins.trust",
+		"CLINVK_SERVER_IDLE_TIMEOUT_SECS=Inf": `CLINVK_SERVER_IDLE_TIMEOUT_SECS: is "Inf"; it must be a number`,
+		"CLINVK_SERVER_PORT=x":                `CLINVK_SERVER_PORT: is "x"; it must be a whole number`,
+		"CLINVK_SERVER_PORT=70000":            "CLINVK_SERVER_PORT: server.port is 70000",
+		"CLINVK_PLUGINS_TRUST=nobody":         "CLINVK_PLUGINS_TRUST: plugins.trust",
 	} {
 		if _, err := load(t, "", env); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", env, err)

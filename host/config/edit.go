@@ -71,6 +71,7 @@ func Unset(path string, k Key, environ []string) error {
 			if at = find(at, name); at == nil {
 				return
 			}
+			ownCopy(at)
 		}
 		for i := 0; i+1 < len(at.Content); i += 2 {
 			if at.Content[i].Value == k[len(k)-1] {

@@ -76,6 +76,44 @@ models:
 	}
 }
 
+// TestChangesThroughAnAlias change a copy, and leave what the alias stands for.
+func TestChangesThroughAnAlias(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	write(t, path, `backends:
+  claude: &usual
+    warm: 1
+    limits: &few {max_queue: 3}
+  codex: *usual # the same
+  gemini:
+    limits: *few
+  other: *usual
+`)
+	for key, value := range map[string]string{"backends.codex.limits.max_concurrent": "2", "backends.gemini.limits.max_queue": "4"} {
+		k, err := ParseKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Set(path, k, value, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Unset(path, Key{"backends", "other", "warm"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := 1
+	want := map[string]Backend{
+		"claude": {Warm: &one, Limits: &Limits{MaxQueue: 3}}, "codex": {Warm: &one, Limits: &Limits{MaxQueue: 3, MaxConcurrent: 2}},
+		"gemini": {Limits: &Limits{MaxQueue: 4}}, "other": {Limits: &Limits{MaxQueue: 3}},
+	}
+	if diff := cmp.Diff(want, c.Backends); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSetRefusesWhatIsNotValid(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	write(t, path, "# only this\n")
@@ -108,7 +146,7 @@ server: {port: 9000}
 backends:
   claude:
     env: {PLAIN: canary-1, REFERENCE: "${env:SECRET}", MIXED: "x${env:SECRET}"}
-    options: {api_key: canary-2, deep: {token: canary-3, note: shown}}
+    options: {api_key: canary-2, deep: {token: canary-3, note: shown, list: [{Authorization: canary-6, text: told}], cookies: [canary-7], credentials: canary-8}}
 `, "SECRET=canary-4", "CLINVK_SERVER_HOST=0.0.0.0", "CLINVK_API_KEYS=canary-5")
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +160,7 @@ backends:
 	}
 	for _, want := range []string{
 		"port: 9000 # " + c.Path + ":2", "host: 0.0.0.0 # CLINVK_SERVER_HOST", "idle_timeout_secs: 120 # default",
-		"REFERENCE: ${env:SECRET} # ", "note: shown",
+		"REFERENCE: ${env:SECRET} # ", "note: shown", "text: told",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)

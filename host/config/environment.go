@@ -11,6 +11,10 @@ import (
 // short are variables with names of their own.
 var short = map[string]Key{"CLINVK_BACKEND": {"default_backend"}}
 
+// shortModel ends the short variables of backends' models: CLINVK_CLAUDE_MODEL is
+// CLINVK_BACKENDS_CLAUDE_MODEL.
+const shortModel = "_MODEL"
+
 // prefix of all variables.
 const prefix = "CLINVK_"
 
@@ -44,7 +48,17 @@ func keyOf(name string, known map[string]any) (Key, reflect.Type, bool) {
 		typ, err := typeOf(k)
 		return k, typ, err == nil
 	}
-	return match(nil, configType, strings.TrimPrefix(name, prefix), known)
+	words := strings.TrimPrefix(name, prefix)
+	if k, typ, ok := match(nil, configType, words, known); ok {
+		return k, typ, true
+	}
+	backend, ok := strings.CutSuffix(words, shortModel)
+	if !ok || backend == "" {
+		return nil, nil, false
+	}
+	k := Key{"backends", nameOf(Key{"backends"}, backend, known), "model"}
+	typ, err := typeOf(k)
+	return k, typ, err == nil
 }
 
 // match takes the words of a variable apart along the types of Config.
@@ -73,22 +87,28 @@ func matchName(k Key, t reflect.Type, words string, known map[string]any) (Key, 
 	if member.Kind() != reflect.Struct {
 		return nil, nil, false
 	}
-	at, _ := known[k.String()].(map[string]any)
 	for i := 1; i < len(words); i++ {
 		if words[i] != '_' {
 			continue
 		}
-		name := strings.ToLower(strings.ReplaceAll(words[:i], "_", "-"))
-		for given := range at {
-			if Variable(Key{given}) == prefix+words[:i] {
-				name = given
-			}
-		}
+		name := nameOf(k, words[:i], known)
 		if found, typ, ok := match(k.Child(name), member, words[i+1:], known); ok {
 			return found, typ, true
 		}
 	}
 	return nil, nil, false
+}
+
+// nameOf is the name in the map of a key that a variable's words stand for: a known
+// one, or the one that has no character that variables cannot have.
+func nameOf(k Key, words string, known map[string]any) string {
+	at, _ := known[k.String()].(map[string]any)
+	for given := range at {
+		if Variable(Key{given}) == prefix+words {
+			return given
+		}
+	}
+	return strings.ToLower(strings.ReplaceAll(words, "_", "-"))
 }
 
 // set puts a variable's value in its place.

@@ -118,6 +118,7 @@ func build(path, home string, text []byte, environ []string) (*Config, error) {
 	if problems := c.problems(origins); len(problems) > 0 {
 		return nil, &Error{Path: path, Problems: problems}
 	}
+	c.strays = strays(environ, known, c.Backends)
 	c.secrets(environ)
 	return c, nil
 }

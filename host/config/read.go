@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -216,8 +217,13 @@ func (t *tree) free(k Key, n *yaml.Node) any {
 	if err := n.Decode(&v); err != nil {
 		t.bad(k, n, "cannot be read: %v", err)
 	}
+	if f, ok := v.(float64); ok && !finite(f) {
+		t.bad(k, n, "is %s; JSON has no such number", clip(n.Value))
+	}
 	return v
 }
+
+func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 
 var errKind = errors.New("another kind of value")
 
@@ -241,7 +247,11 @@ func scalar(text, tag string, typ reflect.Type) (any, error) {
 		if tag == "!!str" {
 			return nil, errKind
 		}
-		return strconv.ParseFloat(text, 64)
+		f, err := strconv.ParseFloat(text, 64)
+		if err == nil && !finite(f) {
+			err = errKind
+		}
+		return f, err
 	default:
 		return nil, fmt.Errorf("no values of the type %v are read", typ)
 	}

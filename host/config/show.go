@@ -22,7 +22,7 @@ type Entry struct {
 const mask = "********"
 
 // secretName is the name of an option that is likely to hold a secret.
-var secretName = regexp.MustCompile(`(?i)(key|token|secret|password)`)
+var secretName = regexp.MustCompile(`(?i)(key|token|secret|passw|passphrase|authorization|credential|cookie)`)
 
 // Entries lists the values that hold, defaults too, in the order of the
 // documentation. Secrets are masked: the variables of backends, unless they name a
@@ -69,20 +69,27 @@ func masked(k Key, v any) any {
 	return hide(k[len(k)-1], v)
 }
 
-// hide masks options by their names, also within others.
+// hide masks options by their names, also within others; a list has the name of its
+// member.
 func hide(name string, v any) any {
-	m, ok := v.(map[string]any)
-	if !ok {
-		if secretName.MatchString(name) {
-			return mask
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, member := range v {
+			out[name] = hide(name, member)
 		}
-		return v
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = hide(name, e)
+		}
+		return out
 	}
-	out := map[string]any{}
-	for name, member := range m {
-		out[name] = hide(name, member)
+	if secretName.MatchString(name) {
+		return mask
 	}
-	return out
+	return v
 }
 
 // Source names where an entry comes from, for people: "default", a place in the file,
@@ -116,46 +123,4 @@ func (c *Config) Show() (string, error) {
 		return "", fmt.Errorf("showing the configuration: %w", err)
 	}
 	return string(text), nil
-}
-
-// put sets a value in a mapping and makes the mappings on the way.
-func put(root *yaml.Node, k Key, value *yaml.Node) {
-	at := root
-	for _, name := range k[:len(k)-1] {
-		next := find(at, name)
-		if next == nil {
-			next = &yaml.Node{Kind: yaml.MappingNode}
-			at.Content = append(at.Content, text(name), next)
-		}
-		if next.Tag == "!!null" {
-			*next = yaml.Node{Kind: yaml.MappingNode, HeadComment: next.HeadComment, FootComment: next.FootComment}
-		}
-		if len(next.Content) == 0 { // {} would keep what comes on its line
-			next.Style = 0
-		}
-		at = next
-	}
-	name := k[len(k)-1]
-	if old := find(at, name); old != nil {
-		value.HeadComment, value.LineComment, value.FootComment = old.HeadComment, old.LineComment, old.FootComment
-		*old = *value
-		return
-	}
-	at.Content = append(at.Content, text(name), value)
-}
-
-// find is the value of a mapping's member; nil: there is none.
-func find(mapping *yaml.Node, name string) *yaml.Node {
-	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		if mapping.Content[i].Value == name {
-			return mapping.Content[i+1]
-		}
-	}
-	return nil
-}
-
-func text(s string) *yaml.Node {
-	n := &yaml.Node{}
-	n.SetString(s)
-	return n
 }

@@ -24,6 +24,9 @@ type Config struct {
 	Backends Backends
 	// DefaultBackend answers turns that name none; empty: that is an error.
 	DefaultBackend string
+	// DefaultModels by backend answer turns that name the backend only; those of other
+	// backends go to the CLI's own choice.
+	DefaultModels map[string]string
 	// Aliases by name.
 	Aliases map[string]Alias
 	// Limits of a backend; nil: the defaults for all.

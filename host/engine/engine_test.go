@@ -19,6 +19,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+func TestRouteToTheDefaultModel(t *testing.T) {
+	f := newFakes(t)
+	f.add("claude", nil, nil, "opus", "haiku")
+	f.add("codex", nil, nil, "gpt-5")
+	e := New(Config{
+		Backends: f, DefaultBackend: "claude", DefaultModels: map[string]string{"claude": "haiku"},
+		Aliases: map[string]Alias{"any": {Backend: "claude"}, "best": {Backend: "claude", Model: "opus"}},
+	})
+	for _, test := range []struct {
+		turn Turn
+		want string
+	}{
+		{Turn{}, "haiku"}, {Turn{Model: "claude"}, "haiku"}, {Turn{Backend: "claude"}, "haiku"}, {Turn{Model: "any"}, "haiku"},
+		{Turn{Model: "best"}, "opus"}, {Turn{Model: "claude/opus"}, "opus"}, {Turn{Backend: "claude", Model: "opus"}, "opus"}, {Turn{Model: "codex"}, ""},
+	} {
+		if to, err := e.route(&test.turn); err != nil || to.model != test.want {
+			t.Errorf("%q %q goes to %q, %v", test.turn.Backend, test.turn.Model, to.model, err)
+		}
+	}
+}
+
 func TestRoute(t *testing.T) {
 	f := newFakes(t)
 	f.add("claude", nil, nil, "opus", "shared")

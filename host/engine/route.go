@@ -37,10 +37,20 @@ type target struct {
 	alias          *Alias
 }
 
-// route resolves a model's name: an alias, a backend, backend/model, or a bare id
+// route finds where a turn goes. A turn that names no model of its backend gets the one
+// that the operator set for it.
+func (e *Engine) route(t *Turn) (target, error) {
+	to, err := e.resolve(t)
+	if err == nil && to.model == "" {
+		to.model = e.config.DefaultModels[to.backend]
+	}
+	return to, err
+}
+
+// resolve resolves a model's name: an alias, a backend, backend/model, or a bare id
 // that exactly one backend lists. Anything else is an error that names what is near;
 // there is no silent default.
-func (e *Engine) route(t *Turn) (target, error) {
+func (e *Engine) resolve(t *Turn) (target, error) {
 	if t.Backend != "" {
 		if _, ok := e.backends.Info(t.Backend); !ok {
 			return target{}, e.notFound(t.Backend, "backend")
@@ -119,7 +129,7 @@ func (e *Engine) Models() []Model {
 	for name, a := range e.config.Aliases {
 		m := Model{ID: name, Title: name, Backend: a.Backend}
 		if info, ok := e.backends.Info(a.Backend); ok {
-			describeModel(&m, find(info.Models, a.Model))
+			describeModel(&m, find(info.Models, cmp.Or(a.Model, e.config.DefaultModels[a.Backend])))
 		}
 		out = append(out, m)
 	}
@@ -132,7 +142,7 @@ func (e *Engine) Models() []Model {
 			continue
 		}
 		m := Model{ID: backend, Title: cmp.Or(info.Describe.GetTitle(), backend), Backend: backend}
-		describeModel(&m, find(info.Models, ""))
+		describeModel(&m, find(info.Models, e.config.DefaultModels[backend]))
 		m.Title = cmp.Or(info.Describe.GetTitle(), backend)
 		out = append(out, m)
 		for _, p := range info.Models {
