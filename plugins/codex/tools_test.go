@@ -177,3 +177,20 @@ func TestSlowCalls(t *testing.T) {
 		t.Errorf("calls %v, completed %v, failed %v", calls, r.Completed, r.Failed)
 	}
 }
+
+// TestConnectionLostAfterACall: the turn fails, and soon.
+func TestConnectionLostAfterACall(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport.name, func(t *testing.T) {
+			f := start(t, withSettings(transport.settings))
+			f.warmUp(t)
+			r := f.run(t, &backendv1.Start{
+				Messages: []*backendv1.Message{user("[[tokens=1 tool=a cut=2]]")},
+				Tools:    []*backendv1.ToolSpec{{Name: "a"}},
+			})
+			if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_UPSTREAM_FAILURE || len(f.api.Log.Turns()) != 1 {
+				t.Errorf("completed %v, failed %v", r.Completed, r.Failed)
+			}
+		})
+	}
+}

@@ -36,7 +36,7 @@ type answer struct {
 	ctx     context.Context // of the request
 	number  int             // of the next event
 	items   []any           // of the output so far
-	sent    int             // text deltas so far
+	sent    int             // text deltas and calls so far
 }
 
 // run answers and says whether it got to the answer's end.
@@ -243,7 +243,8 @@ func (a *answer) tools() bool {
 			item["status"], item["arguments"] = "completed", t.Arguments
 			return arguments(index)
 		})
-		if !ok {
+		a.sent++
+		if !ok || !a.interrupted() {
 			return false
 		}
 	}
