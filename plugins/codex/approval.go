@@ -75,7 +75,8 @@ func (a *approvals) stop() {
 // requested handles a request of the CLI.
 func (r *run) requested(ctx context.Context, e appserver.Event) error {
 	if e.Method == "item/tool/call" && len(r.tools.names) > 0 {
-		return nil // the turn ends before an answer; the CLI then answers itself
+		r.hold(e.Request)
+		return nil
 	}
 	kind, ok := strings.CutSuffix(e.Method, "/requestApproval")
 	if !ok || (kind != "item/commandExecution" && kind != "item/fileChange") {

@@ -79,8 +79,9 @@ func messageItems(m plugins.Message) ([]object, error) {
 	return items, nil
 }
 
-// imageTypes are those that the CLI passes on unchanged; of a GIF it makes a PNG.
-var imageTypes = []string{"image/png", "image/jpeg", "image/webp"}
+// imageTypes are those that the CLI reads. Of a GIF it makes a PNG; the others it passes
+// on unchanged.
+var imageTypes = []string{"image/png", "image/jpeg", "image/gif", "image/webp"}
 
 func imageContent(b plugins.Blob) (object, error) {
 	media, _, _ := strings.Cut(strings.ToLower(b.MediaType), ";")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"testing"
@@ -16,12 +17,13 @@ import (
 	"github.com/clinvk/clinvk/test/fakeapi/openai"
 )
 
-// medium is a file of each type that is declared, small and large.
+// medium is a file.
 type medium struct {
 	mediaType string
 	data      []byte
 }
 
+// media are small and large files of each type that the CLI passes on unchanged.
 func media(tb testing.TB) []medium {
 	var out []medium
 	for _, size := range []int{3, 3000} {
@@ -81,6 +83,41 @@ func TestMedia(t *testing.T) {
 	s.Messages = append(s.Messages, user("end"))
 	f.run(t, s)
 	checkMedia(t, f, append(want, "user end"))
+}
+
+// TestGIFBecomesPNG: the CLI takes a GIF, and the model sees the same picture.
+func TestGIFBecomesPNG(t *testing.T) {
+	f := start(t)
+	picture := image.NewPaletted(image.Rect(0, 0, 5, 7), []color.Color{color.Black, color.White})
+	picture.SetColorIndex(3, 4, 1)
+	var g bytes.Buffer
+	if err := gif.Encode(&g, picture, nil); err != nil {
+		t.Fatal(err)
+	}
+	m := user("look")
+	m.Parts = append(m.Parts, medium{"image/gif", g.Bytes()}.part())
+	if r := f.run(t, &backendv1.Start{Messages: []*backendv1.Message{m}}); r.Failed != nil {
+		t.Fatal(r.Failed)
+	}
+	_, messages := openai.Conversation(f.api.Log.Turns()[0])
+	for _, p := range messages[len(messages)-1].Parts {
+		if p.Kind != "image" {
+			continue
+		}
+		data, err := base64.StdEncoding.DecodeString(p.Text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, kind, err := image.Decode(bytes.NewReader(data))
+		if err != nil || kind != "png" || p.Name != "image/png" || got.Bounds() != picture.Bounds() {
+			t.Fatalf("%s %s %v", p.Name, kind, err)
+		}
+		if r, _, _, _ := got.At(3, 4).RGBA(); r != 0xffff {
+			t.Errorf("the white point is %v", got.At(3, 4))
+		}
+		return
+	}
+	t.Error("no picture came")
 }
 
 func checkMedia(t *testing.T, f *fixture, want []string) {

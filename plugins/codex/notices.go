@@ -45,8 +45,7 @@ func (r *run) result(ctx context.Context, over *turnOver) error {
 	if over.status == "interrupted" && over.cause.Message == "" {
 		return plugins.Errorf(plugins.CodeCLIFailure, "the Codex CLI interrupted the turn by itself")
 	}
-	if reason, ok := incomplete(over.cause.Message); ok {
-		r.finish = reason
+	if r.tooEarly(over.cause) {
 		return nil
 	}
 	f := failure(over.cause, r.answered)
@@ -95,6 +94,18 @@ func incomplete(message string) (plugins.FinishReason, bool) {
 	return 0, false
 }
 
+// tooEarly says that what looks like a failure is the end of an answer that was cut
+// short, and takes its reason.
+func (r *run) tooEarly(e turnError) bool {
+	for _, text := range []string{e.Message, e.Details} {
+		if reason, ok := incomplete(text); ok {
+			r.finish = reason
+			return true
+		}
+	}
+	return false
+}
+
 // logged takes what the log told.
 func (r *run) logged(l *appserver.LogRecord) {
 	switch l.Kind {
@@ -133,6 +144,9 @@ func (r *run) errored(params json.RawMessage) error {
 	if !p.WillRetry {
 		return nil // the end of the turn follows
 	}
+	if r.tooEarly(p.Error) {
+		return errFinished
+	}
 	f := failure(p.Error, r.answered)
 	// The CLI would send the answer from its beginning once more.
 	hopeless := !f.Retryable || r.out.Answered()
@@ -162,8 +176,7 @@ func (r *run) warned(params json.RawMessage) error {
 	}
 	r.waitFor.Stop()
 	r.fellBack, r.failed = true, nil
-	if finish, ok := incomplete(reason); ok {
-		r.finish = finish
+	if r.tooEarly(turnError{Message: reason}) {
 		return errFinished
 	}
 	if r.out.Answered() {

@@ -129,6 +129,25 @@ func (r *run) signed(item reasoningItem) error {
 	return r.out.ReasoningSignature(signature)
 }
 
+// hold keeps a call of a client's tool without an answer. As a rule the model's answer
+// ends right after it, and with that the turn; the CLI then answers the call itself.
+func (r *run) hold(request json.RawMessage) {
+	r.held = append(r.held, request)
+	r.heldFor.Reset(heldTime)
+}
+
+// letGo answers the calls that are held: the model writes on, or its answer ended too
+// early, which the CLI tells only when no call is open any more.
+func (r *run) letGo() error {
+	for _, request := range r.held {
+		if err := r.client.Reply(request, object{"contentItems": []any{}, "success": false}); err != nil {
+			return err
+		}
+	}
+	r.held = nil
+	return nil
+}
+
 // rawResponse takes the end of a model call. After calls of the client's tools it
 // is the end of the turn; the CLI would wait for their results.
 func (r *run) rawResponse(params json.RawMessage) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -115,6 +116,80 @@ func TestClientToolsThatCannotBe(t *testing.T) {
 			r := f.run(t, test.start)
 			if r.Failed.GetCode() != test.code {
 				t.Errorf("failed = %v", r.Failed)
+			}
+		})
+	}
+}
+
+// TestIncompleteCalls: an answer that ends too early, with calls that are whole, ends
+// the turn with its reason and these calls, and soon.
+func TestIncompleteCalls(t *testing.T) {
+	tests := []struct {
+		name, script, text string
+		calls              int
+	}{
+		{"text and a call", "tokens=1 tool=a", "tok0 ", 1},
+		{"a call", "tokens=0 tool=a", "", 1},
+		{"a whole and a cut call", "tokens=1 tool=a tool=b args={", "tok0 ", 1},
+		{"a whole and a cut call without text", "tokens=0 tool=a tool=b args={", "", 1},
+		{"a cut call", "tokens=1 tool=a args={", "tok0 ", 0},
+		{"a cut call without text", "tokens=0 tool=a args={", "", 0},
+	}
+	ends := map[string]backendv1.FinishReason{
+		"length": backendv1.FinishReason_FINISH_REASON_LENGTH,
+		"filter": backendv1.FinishReason_FINISH_REASON_CONTENT_FILTER,
+	}
+	for _, transport := range transports {
+		f := start(t, withSettings(transport.settings))
+		f.warmUp(t)
+		for _, test := range tests {
+			for finish, reason := range ends {
+				t.Run(transport.name+"/"+test.name+"/"+finish, func(t *testing.T) {
+					f.api.Log.Reset()
+					r := f.run(t, &backendv1.Start{
+						Messages: []*backendv1.Message{user("[[" + test.script + " finish=" + finish + "]]")},
+						Tools:    []*backendv1.ToolSpec{{Name: "a"}, {Name: "b"}},
+					})
+					calls, _ := activity(r)
+					if r.Completed.GetFinishReason() != reason || r.Text != test.text || len(calls) != test.calls {
+						t.Errorf("text %q, calls %v, completed %v, failed %v", r.Text, calls, r.Completed, r.Failed)
+					}
+					if n := len(f.api.Log.Turns()); n != 1 {
+						t.Errorf("%d model calls", n)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestSlowCalls: a call that the model takes long to write is not given up after the
+// one before it.
+func TestSlowCalls(t *testing.T) {
+	f := start(t)
+	f.warmUp(t)
+	r := f.run(t, &backendv1.Start{
+		Messages: []*backendv1.Message{user(fmt.Sprintf("[[tokens=1 gap=%v tool=a tool=b]]", heldTime+heldTime/2))},
+		Tools:    []*backendv1.ToolSpec{{Name: "a"}, {Name: "b"}},
+	})
+	calls, _ := activity(r)
+	if r.Completed.GetFinishReason() != backendv1.FinishReason_FINISH_REASON_TOOL_CALLS || len(calls) != 2 || len(f.api.Log.Turns()) != 1 {
+		t.Errorf("calls %v, completed %v, failed %v", calls, r.Completed, r.Failed)
+	}
+}
+
+// TestConnectionLostAfterACall: the turn fails, and soon.
+func TestConnectionLostAfterACall(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport.name, func(t *testing.T) {
+			f := start(t, withSettings(transport.settings))
+			f.warmUp(t)
+			r := f.run(t, &backendv1.Start{
+				Messages: []*backendv1.Message{user("[[tokens=1 tool=a cut=2]]")},
+				Tools:    []*backendv1.ToolSpec{{Name: "a"}},
+			})
+			if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_UPSTREAM_FAILURE || len(f.api.Log.Turns()) != 1 {
+				t.Errorf("completed %v, failed %v", r.Completed, r.Failed)
 			}
 		})
 	}

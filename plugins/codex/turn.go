@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 	// callTime bounds a request that the app-server does by itself. 20 MiB of
 	// history take less than a second.
 	callTime = time.Minute
+	// heldTime is how long a call of a client's tool waits for the end of the model's
+	// answer, which follows in milliseconds unless the model writes on.
+	heldTime = time.Second
 	// logTime is how long the log may lag behind stdout.
 	logTime = 200 * time.Millisecond
 )
@@ -63,7 +67,9 @@ type run struct {
 	approvals approvals
 	finish    plugins.FinishReason
 	tools     clientTools
-	toolCalls int // of the client's tools
+	toolCalls int               // of the client's tools
+	held      []json.RawMessage // calls of the client's tools that the CLI waits for
+	heldFor   *time.Timer
 }
 
 // begin says that the turn is at work, before its first event.
@@ -75,11 +81,9 @@ func (r *run) do(ctx context.Context, items []object, start object) (err error) 
 	inbox, unsubscribe := r.client.Subscribe(r.thread.id)
 	defer unsubscribe()
 	r.inbox, r.sent = inbox, map[string]int{}
-	r.waitFor = time.NewTimer(0)
-	if !r.waitFor.Stop() {
-		<-r.waitFor.C
-	}
+	r.waitFor, r.heldFor = stopped(), stopped()
 	defer r.waitFor.Stop()
+	defer r.heldFor.Stop()
 	r.approvals.start()
 	defer r.approvals.stop()
 	// The turn's id is needed to stop it, so the start outlives ctx for a moment.
@@ -106,6 +110,13 @@ func (r *run) do(ctx context.Context, items []object, start object) (err error) 
 	}
 	r.turnID = started.Turn.ID
 	return r.loop(ctx)
+}
+
+// stopped is a timer that does not run yet.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 func (r *run) rpcFailed(ctx context.Context, err error) error {
@@ -148,6 +159,10 @@ func (r *run) loop(ctx context.Context) error {
 			return r.end(ctx, errInterrupted)
 		case <-r.waitFor.C:
 			return r.end(ctx, r.waitError)
+		case <-r.heldFor.C:
+			if err := r.letGo(); err != nil {
+				return r.end(ctx, err)
+			}
 		case d := <-r.approvals.decided:
 			if err := r.client.Reply(d.request, object{"decision": d.word}); err != nil {
 				return r.end(ctx, err)
@@ -164,6 +179,9 @@ func (r *run) end(ctx context.Context, err error) error {
 	}
 	if isOver {
 		return r.result(ctx, over)
+	}
+	if errors.Is(err, errWaiting) && r.failed != nil && r.tooEarly(*r.failed) {
+		err = errFinished // its warning was late
 	}
 	stopErr := r.stop()
 	switch {

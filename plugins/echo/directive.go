@@ -188,8 +188,17 @@ func (a *answer) think(text string) error {
 	return a.out.ReasoningSignature([]byte(signature(text)))
 }
 
+// signaturePrefix tells our signatures from those of other backends.
+const signaturePrefix = "echo:"
+
 // signature stands for a provider's: text that only its maker could make.
 func signature(text string) string {
 	sum := sha256.Sum256([]byte("echo\n" + text))
-	return base64.StdEncoding.EncodeToString(sum[:])
+	return signaturePrefix + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// signed is the signature of reasoning that came from here; ok is false for other
+// reasoning, which is left out as every provider would do it.
+func signed(r plugins.Reasoning) (text string, ok bool) {
+	return strings.CutPrefix(string(r.Signature), signaturePrefix)
 }

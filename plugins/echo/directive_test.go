@@ -125,3 +125,18 @@ func outline(r *backendtest.Result) []string {
 	end := strings.TrimPrefix(r.Completed.GetFinishReason().String(), "FINISH_REASON_")
 	return append(out, strings.TrimSpace("end "+end+" "+r.Completed.GetStopSequence()))
 }
+
+func TestReasoningThatComesBack(t *testing.T) {
+	client := backendtest.Connect(t, newBackend())
+	think := func(text, signature string) *backendv1.Part {
+		return &backendv1.Part{Content: &backendv1.Part_Reasoning{Reasoning: &backendv1.Reasoning{Text: text, Signature: []byte(signature)}}}
+	}
+	back := &backendv1.Message{Role: backendv1.Role_ROLE_ASSISTANT, Parts: []*backendv1.Part{
+		think("mine", signature("mine")), think("of another", "c2lnbmVk"), think("unsigned", ""), think("codex's", "codex:{}"),
+	}}
+	r := backendtest.Run(t.Context(), client, &backendv1.Start{Model: "transcript", Messages: []*backendv1.Message{back, user("hi")}})
+	want := "assistant thinks: mine [" + strings.TrimPrefix(signature("mine"), "echo:") + "]\nuser: hi\n"
+	if r.Text != want || signature("mine")[:5] != "echo:" {
+		t.Errorf("got %q, want %q (%v)", r.Text, want, r.Failed)
+	}
+}

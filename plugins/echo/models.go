@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
@@ -164,7 +163,9 @@ func transcript(system string, messages []plugins.Message) string {
 				}
 				fmt.Fprintf(&b, "%s of %s: %s\n", kind, v.CallID, textOf(v.Parts))
 			case plugins.Reasoning:
-				fmt.Fprintf(&b, "%s thinks: %s%s\n", who, v.Text, base64.StdEncoding.EncodeToString(v.Signature))
+				if signature, ok := signed(v); ok {
+					fmt.Fprintf(&b, "%s thinks: %s [%s]\n", who, v.Text, signature)
+				}
 			}
 		}
 	}

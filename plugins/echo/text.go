@@ -37,7 +37,9 @@ func messageTokens(parts []plugins.Part) (n int64) {
 		case plugins.ToolResult:
 			n += messageTokens(v.Parts)
 		case plugins.Reasoning:
-			n += tokens(len(v.Text))
+			if _, ok := signed(v); ok {
+				n += tokens(len(v.Text))
+			}
 		}
 	}
 	return n

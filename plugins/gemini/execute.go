@@ -111,6 +111,7 @@ func (b *backend) route(turn *plugins.Turn) (route, error) {
 	if len(turn.ExtraArguments) > 0 {
 		return r, plugins.Errorf(plugins.CodeInvalidRequest, "the gemini backend takes no extra arguments")
 	}
+	turn = withoutSchema(r.model, turn)
 	contents, err := wire.Contents(r.model, turn.Messages)
 	if err != nil {
 		return r, &plugins.Error{Code: plugins.CodeInvalidRequest, Message: err.Error(), Err: err}

@@ -100,3 +100,59 @@ func TestToolChoice(t *testing.T) {
 		}
 	}
 }
+
+// TestCallsOfAnswersThatAreCutShort: the calls are there, and so is why there are no more.
+func TestCallsOfAnswersThatAreCutShort(t *testing.T) {
+	s := common(t)
+	for finish, want := range map[string]backendv1.FinishReason{
+		"length": backendv1.FinishReason_FINISH_REASON_LENGTH,
+		"filter": backendv1.FinishReason_FINISH_REASON_CONTENT_FILTER,
+	} {
+		for _, tokens := range []string{"0", "1"} {
+			start := chat(user("[[tokens=" + tokens + " tool=a finish=" + finish + "]]"))
+			start.Tools = []*backendv1.ToolSpec{{Name: "a"}}
+			r, _ := s.complete(t, start)
+			if _, calls := returned(r); len(calls) != 1 || r.Completed.GetFinishReason() != want {
+				t.Errorf("%s after %s tokens: %v, completed %v", finish, tokens, calls, r.Completed)
+			}
+		}
+	}
+}
+
+// TestSchemaBesideTools: models before Gemini 3 refuse a schema beside tools, the
+// CLI's own as well; it is then in the instructions.
+func TestSchemaBesideTools(t *testing.T) {
+	s := common(t)
+	const schema = `{"type":"object","required":["$HOME"]}`
+	tools := []*backendv1.ToolSpec{{Name: "a"}}
+	agent := backendv1.Mode_MODE_AGENT
+	for name, test := range map[string]struct {
+		model, schema string
+		mode          backendv1.Mode
+		tools         []*backendv1.ToolSpec
+		inWords       string // empty: it is not
+	}{
+		"older":           {"gemini-2.5-pro", schema, 0, tools, schema},
+		"JSON mode":       {"gemini-2.5-pro", `{"type":"object"}`, 0, tools, "one JSON object"},
+		"agent":           {"gemini-2.5-pro", schema, agent, nil, schema},
+		"unknown":         {"some-model", schema, 0, tools, schema},
+		"no tools":        {"gemini-2.5-pro", schema, 0, nil, ""},
+		"newer":           {"gemini-3.8-flash", schema, 0, tools, ""},
+		"newer and agent": {"gemini-3.8-flash", schema, agent, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := chat(user("hi"))
+			start.System, start.Model, start.Mode, start.Tools, start.OutputSchema = "be kind", test.model, test.mode, test.tools, []byte(test.schema)
+			_, req := s.complete(t, start)
+			system, messages := gemini.Conversation(req)
+			if test.mode == agent { // where they are the first message
+				system = messages[0].Text()
+			}
+			g := gemini.GenerationConfig(req)
+			inWords := test.inWords != "" && strings.HasPrefix(system, "be kind\n\n") && strings.Contains(system, test.inWords)
+			if inWords != (test.inWords != "") || (g["responseMimeType"] == nil) != inWords || (g["responseJsonSchema"] == nil) != inWords {
+				t.Errorf("instructions %q, generation settings %v", system, g)
+			}
+		})
+	}
+}

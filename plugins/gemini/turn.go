@@ -188,6 +188,9 @@ func (t *turnRun) finish(m acp.Message) error {
 	var err error
 	if len(t.turn.Tools) > 0 && len(responses) > 0 && len(responses[0].Calls) > 0 {
 		f.Reason = plugins.FinishToolCalls
+		if early, ok := cutShort(responses[0].Finish); ok {
+			f.Reason = early // there may have been more calls to come
+		}
 		err = t.hand(responses[0].Calls)
 	} else {
 		f.Reason, err = reason(r.StopReason, responses)
@@ -225,6 +228,17 @@ func (t *turnRun) hand(calls []wire.FunctionCall) error {
 	return nil
 }
 
+// cutShort knows the API's words for answers that ended before the model was done.
+func cutShort(finish string) (plugins.FinishReason, bool) {
+	switch finish {
+	case "MAX_TOKENS":
+		return plugins.FinishLength, true
+	case "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE":
+		return plugins.FinishContentFilter, true
+	}
+	return 0, false
+}
+
 // reason says why the turn ended: the protocol loses it, the record has it.
 func reason(stop string, responses []wire.Response) (plugins.FinishReason, error) {
 	if len(responses) == 0 {
@@ -237,16 +251,15 @@ func reason(stop string, responses []wire.Response) (plugins.FinishReason, error
 		return plugins.FinishLength, nil // MaxSteps
 	}
 	last := responses[len(responses)-1]
+	if early, ok := cutShort(last.Finish); ok {
+		return early, nil
+	}
 	switch last.Finish {
 	case "":
 		if last.Blocked {
 			return 0, &plugins.Error{Code: plugins.CodeContentPolicy, Message: "the provider's safety settings refused the prompt"}
 		}
 		return 0, &plugins.Error{Code: plugins.CodeUpstreamFailure, Retryable: true, Message: "the provider's answer broke off"}
-	case "MAX_TOKENS":
-		return plugins.FinishLength, nil
-	case "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE":
-		return plugins.FinishContentFilter, nil
 	case "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL":
 		return 0, &plugins.Error{Code: plugins.CodeUpstreamFailure, Retryable: true, Message: "the model made a call that cannot be read"}
 	}

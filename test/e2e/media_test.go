@@ -80,6 +80,7 @@ func TestImagesThatTheCLIChanges(t *testing.T) {
 		widest        int
 	}{
 		{"codex shrinks", "codex", sized("image/png", 6400, 4), "image/png", 6000},
+		{"codex makes a PNG of a GIF", "codex", sized("image/gif", 8, 8), "image/png", 8},
 		{"claude shrinks", "claude", sized("image/jpeg", 2400, 4), "image/jpeg", 2000},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -180,7 +180,7 @@ func TestRefuseMessages(t *testing.T) {
 		"text no string":        {block(`{"type":"text","text":1}`), "messages[0].content[0].text"},
 		"image without url":     {block(`{"type":"image","source":{"type":"url"}}`), "messages[0].content[0].source.url"},
 		"image by id":           {block(`{"type":"image","source":{"type":"file","file_id":"f"}}`), "messages[0].content[0].source.type"},
-		"image of another type": {block(`{"type":"image","source":{"type":"base64","media_type":"image/gif","data":"iVBORw0KGgo="}}`), "messages[0].content[0].source.media_type"},
+		"image that is a PDF":   {block(`{"type":"image","source":{"type":"base64","media_type":"image/gif","data":"JVBERi0="}}`), "messages[0].content[0].source.media_type"},
 		"image without source":  {block(`{"type":"image"}`), "messages[0].content[0].source"},
 		"image type":            {block(`{"type":"image","source":{"type":"base64","media_type":"text/html","data":"aGk="}}`), "messages[0].content[0].source.media_type"},
 		"image no base64":       {block(`{"type":"image","source":{"type":"base64","media_type":"image/png","data":"*"}}`), "messages[0].content[0].source.data"},

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,6 +43,8 @@ const (
 	// maxTotal is the size of all fetched files of a turn, in bytes: a plugin takes 64
 	// MiB with one message.
 	maxTotal = 48 << 20
+	// maxServer is the size of what is being fetched for all turns, in bytes.
+	maxServer = 256 << 20
 	// maxHeader of an answer, in bytes.
 	maxHeader = 64 << 10
 )
@@ -54,6 +55,8 @@ type Fetcher struct {
 	config Config
 	hosts  hosts
 	client *http.Client
+	total  int64 // bytes of a turn
+	server *budget
 }
 
 // New makes a Fetcher.
@@ -63,7 +66,7 @@ func New(c Config) *Fetcher {
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
-	f := &Fetcher{config: c, hosts: newHosts(c.Hosts)}
+	f := &Fetcher{config: c, hosts: newHosts(c.Hosts), total: maxTotal, server: newBudget(maxServer)}
 	f.client = &http.Client{
 		CheckRedirect: f.redirect,
 		// No proxy: it would look names up itself. No idle connections: files are rare.
@@ -77,7 +80,8 @@ func New(c Config) *Fetcher {
 
 // Complete fetches all files of a turn that are given by their URL, some at a time,
 // and puts the content in their place. The error is a *wire.Error about the field of
-// a file, or that ctx ended; the turn is then of no use.
+// a file, an *engine.Error when the server fetches too much already, or that ctx ended;
+// the turn is then of no use.
 func (f *Fetcher) Complete(ctx context.Context, t *engine.Turn) error {
 	var links []link
 	for _, m := range t.Messages {
@@ -95,18 +99,17 @@ func (f *Fetcher) Complete(ctx context.Context, t *engine.Turn) error {
 	defer cancel()
 	g, each := errgroup.WithContext(limited)
 	g.SetLimit(maxAtOnce)
-	var total atomic.Int64
+	turn := newBudget(f.total)
 	for _, l := range links {
 		g.Go(func() error {
-			b, err := f.fetch(each, l.Blob)
-			if err == nil && total.Add(int64(len(b.Data))) > maxTotal {
-				err = fieldError(l.Blob, "makes the linked files of this request larger than %d bytes together", maxTotal)
-			}
+			b, err := f.fetch(each, l.Blob, turn)
 			*l.place = b
 			return err
 		})
 	}
-	if err := g.Wait(); ctx.Err() == nil {
+	err := g.Wait()
+	f.server.give(f.total - turn.left.Load())
+	if ctx.Err() == nil {
 		return err
 	}
 	return fmt.Errorf("fetching files: %w", ctx.Err())
@@ -162,10 +165,15 @@ func (f *Fetcher) redirect(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// fetch is the file of a link.
-func (f *Fetcher) fetch(ctx context.Context, b engine.Blob) (engine.Blob, error) {
-	data, declared, err := f.get(ctx, b.URL)
+// fetch is the file of a link, whose bytes come out of the turn's budget.
+func (f *Fetcher) fetch(ctx context.Context, b engine.Blob, turn *budget) (engine.Blob, error) {
+	data, declared, err := f.get(ctx, b.URL, turn)
+	if busy, ok := errors.AsType[*engine.Error](err); ok {
+		return b, busy
+	}
 	switch {
+	case errors.Is(err, errTotal):
+		return b, fieldError(b, "makes the linked files of this request larger than %d bytes together", f.total)
 	case errors.Is(err, context.DeadlineExceeded):
 		return b, fieldError(b, "could not be fetched within %v", f.config.Timeout)
 	case err != nil:
@@ -175,7 +183,7 @@ func (f *Fetcher) fetch(ctx context.Context, b engine.Blob) (engine.Blob, error)
 	switch {
 	case kind == "" || !fits(kind, b.MediaType):
 		return b, fieldError(b, "leads to %s; it must be %s", describe(kind), strings.Join(wanted(b.MediaType), ", "))
-	case declared != "" && declared != "application/octet-stream" && declared != kind:
+	case strings.HasPrefix(declared, "text/"): // other types are wrong too often to matter
 		return b, fieldError(b, "leads to what its server calls %s, but its content is %s", declared, kind)
 	}
 	return engine.Blob{MediaType: kind, Data: data, Name: b.Name}, nil
@@ -188,7 +196,7 @@ func wanted(want string) []string {
 
 // get is the content at a URL and the type that its server declares. Errors do not
 // tell the URL, which may hold a secret.
-func (f *Fetcher) get(ctx context.Context, address string) (data []byte, declared string, err error) {
+func (f *Fetcher) get(ctx context.Context, address string, turn *budget) (data []byte, declared string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, "", err
@@ -206,7 +214,7 @@ func (f *Fetcher) get(ctx context.Context, address string) (data []byte, declare
 	case res.ContentLength > f.config.MaxBytes:
 		return nil, "", tooLarge
 	}
-	if data, err = io.ReadAll(io.LimitReader(res.Body, f.config.MaxBytes+1)); err != nil {
+	if data, err = io.ReadAll(reader{io.LimitReader(res.Body, f.config.MaxBytes+1), turn, f.server}); err != nil {
 		return nil, "", reason(err)
 	}
 	if int64(len(data)) > f.config.MaxBytes {

@@ -49,6 +49,10 @@ func serveFiles(t *testing.T) (s *httptest.Server, asked *atomic.Int64) {
 	file("/a.pdf", "application/pdf; qs=0.1", pdf)
 	file("/page", "text/html", "<html>")
 	file("/lie", "image/png", gif)
+	file("/binary", "binary/octet-stream", png)
+	file("/old.jpg", "image/pjpeg", jpeg)
+	file("/old.pdf", "application/x-pdf", pdf)
+	file("/text", "text/plain; charset=utf-8", png)
 	file("/empty", "image/png", "")
 	file("/large", "image/png", png+strings.Repeat("0", 1000))
 	redirect := func(path, target string) {
@@ -87,7 +91,11 @@ func TestFetch(t *testing.T) {
 		"redirect":          {"/moved", typePNG, png, ""},
 		"pdf":               {"/a.pdf", "", "", "leads to application/pdf; it must be image/png, image/jpeg, image/gif, image/webp"},
 		"no image":          {"/page", "", "", "leads to something else"},
-		"wrong type":        {"/lie", "", "", "its server calls image/png, but its content is image/gif"},
+		"wrong type":        {"/lie", typeGIF, gif, ""},
+		"binary":            {"/binary", typePNG, png, ""},
+		"old name":          {"/old.jpg", typeJPEG, jpeg, ""},
+		"old name of PDF":   {"/old.pdf", "", "", "leads to application/pdf"},
+		"text":              {"/text", "", "", "its server calls text/plain, but its content is image/png"},
 		"empty":             {"/empty", "", "", "leads to something else"},
 		"too large":         {"/large", "", "", "larger than 500 bytes"},
 		"size not told":     {"/chunks", "", "", "larger than 500 bytes"},
@@ -193,6 +201,8 @@ func TestPublic(t *testing.T) {
 		"127.0.0.1": false, "10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "100.100.100.200": false,
 		"0.0.0.0": false, "0.1.2.3": false, "224.0.0.1": false, "255.255.255.255": false, "168.63.129.16": false, "198.18.0.1": false,
 		"::1": false, "::": false, "fe80::1": false, "fc00::1": false, "fd00:ec2::254": false, "ff02::1": false,
+		"2000::1": true, "3ffe::1": true, "::127.0.0.1": false, "::10.0.0.1": false, "::8.8.8.8": false, "::ffff:0:127.0.0.1": false, "::ffff:10.0.0.1": false,
+		"5f00::1": false, "1fff::1": false, "4000::1": false, "3fff::1": false, "100::1": false, "fec0::1": false,
 		"64:ff9b::a00:1": false, "2002:a00:1::": false, "2001:db8::1": false, "2606:4700::1111%eth0": false,
 	} {
 		if got := public(netip.MustParseAddr(ip)); got != want {
@@ -270,5 +280,40 @@ func TestSomeAtATime(t *testing.T) {
 	f := New(Config{Hosts: []string{strings.TrimPrefix(s.URL, "http://")}})
 	if err := f.Complete(t.Context(), turn); err != nil || most.Load() != maxAtOnce {
 		t.Errorf("%d at a time, %v", most.Load(), err)
+	}
+}
+
+// TestBytesTogether: files that are fetched side by side cannot come to more than a
+// turn may have, and neither those of all turns; what was reserved is given back.
+func TestBytesTogether(t *testing.T) {
+	const size = 3 * reserve
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, png+strings.Repeat("0", size-len(png)))
+	}))
+	defer s.Close()
+	f := New(Config{Hosts: []string{strings.TrimPrefix(s.URL, "http://")}})
+	turn := func(n int) *engine.Turn {
+		t := &engine.Turn{Messages: []engine.Message{{Role: engine.RoleUser}}}
+		for range n {
+			t.Messages[0].Parts = append(t.Messages[0].Parts, engine.Blob{URL: s.URL, Field: "f", MediaType: "image/"})
+		}
+		return t
+	}
+	const slack = maxAtOnce * reserve // what is reserved for the next piece of each
+	f.total = 2*size + slack
+	wantProblem(t, f.Complete(t.Context(), turn(maxAtOnce)), "f", fmt.Sprintf("larger than %d bytes together", f.total))
+	if err := f.Complete(t.Context(), turn(2)); err != nil {
+		t.Error(err)
+	}
+	f.total, f.server = maxTotal, newBudget(size+reserve)
+	err := f.Complete(t.Context(), turn(2))
+	if e, ok := errors.AsType[*engine.Error](err); !ok || e.Code != engine.CodeQueueFull || !e.Retryable {
+		t.Errorf("too much for the server: %v", err)
+	}
+	if err := f.Complete(t.Context(), turn(1)); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if left := f.server.left.Load(); left != size+reserve {
+		t.Errorf("%d bytes are left of the server's", left)
 	}
 }

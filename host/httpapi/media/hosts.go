@@ -67,17 +67,21 @@ func (h hosts) reaches(ip netip.Addr, port string) bool {
 var special = func() (out []netip.Prefix) {
 	for _, p := range []string{
 		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-		"168.63.129.16/32",                            // what Azure's machines ask about themselves
-		"64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", // IPv4 within IPv6
-		"100::/64", "2001::/23", "2001:db8::/32", "fec0::/10",
+		"168.63.129.16/32", // what Azure's machines ask about themselves
+		"2002::/16",        // IPv4 within IPv6
+		"2001::/23", "2001:db8::/32", "3fff::/20",
 	} {
 		out = append(out, netip.MustParsePrefix(p))
 	}
 	return out
 }()
 
+// given is the part of IPv6 that public addresses are given out of. In the rest are
+// IPv4 addresses in many disguises.
+var given = netip.MustParsePrefix("2000::/3")
+
 func public(ip netip.Addr) bool {
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.Zone() != "" {
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.Zone() != "" || ip.Is6() && !given.Contains(ip) {
 		return false
 	}
 	for _, p := range special {

@@ -56,14 +56,17 @@ func fits(mediaType, want string) bool {
 	return mediaType == want || want == "" || strings.HasSuffix(want, "/") && strings.HasPrefix(mediaType, want)
 }
 
-// Check is the proper spelling of a file's type. Types that can be told by the first
-// bytes must be what they are said to be; others are taken as they are.
+// Check is the type of a file by its content. An image may be another one than it is
+// said to be, which is a common mistake; what is said to be an image or a PDF must not
+// be the other, nor something else. Types that cannot be told are taken as they are.
 func Check(mediaType string, data []byte) (string, error) {
 	mediaType = normal(mediaType)
-	if slices.Contains(known, mediaType) {
-		if kind := kindOf(data); kind != mediaType {
-			return "", fmt.Errorf("is said to be %s, but its content is %s", mediaType, describe(kind))
-		}
+	kind := kindOf(data)
+	if mediaType == kind || fits(mediaType, AnyImage) && fits(kind, AnyImage) {
+		return kind, nil
+	}
+	if slices.Contains(known, mediaType) || kind != "" && fits(mediaType, AnyImage) {
+		return "", fmt.Errorf("is said to be %s, but its content is %s", mediaType, describe(kind))
 	}
 	return mediaType, nil
 }

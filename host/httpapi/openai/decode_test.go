@@ -228,7 +228,7 @@ func TestRefuseChat(t *testing.T) {
 		"unknown part":          {message(`{"role":"user","content":[{"type":"text","text":"a"},{"type":"hologram"}]}`), "messages[0].content[1].type"},
 		"text no string":        {message(`{"role":"user","content":[{"type":"text","text":1}]}`), "messages[0].content[0].text"},
 		"image of system":       {message(`{"role":"system","content":[{"type":"image_url"}]}`), "messages[0].content[0].type"},
-		"image of another type": {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/gif;base64,iVBORw0KGgo="}}]}`), "messages[0].content[0].image_url.url"},
+		"image that is a PDF":   {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/gif;base64,JVBERi0="}}]}`), "messages[0].content[0].image_url.url"},
 		"image from a file":     {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///a.png"}}]}`), "messages[0].content[0].image_url.url"},
 		"empty image":           {message(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"}}]}`), "messages[0].content[0].image_url.url"},
 		"file no pdf":           {message(`{"role":"user","content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,aGk="}}]}`), "messages[0].content[0].file.file_data"},

@@ -137,8 +137,11 @@ func Tools(r *fakeapi.Request) []string {
 	if err != nil {
 		return nil
 	}
-	var names []string
-	for _, t := range req.Tools {
+	return req.tools()
+}
+
+func (r request) tools() (names []string) {
+	for _, t := range r.Tools {
 		for _, f := range t.FunctionDeclarations {
 			names = append(names, f.Name)
 		}

@@ -89,6 +89,10 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, entry *fakeapi
 		fail(w, http.StatusBadRequest, "fake API: "+err.Error(), 0)
 		return
 	}
+	if kind := req.GenerationConfig["responseMimeType"]; kind != nil && len(req.tools()) > 0 && strings.HasPrefix(model, "gemini-2") {
+		fail(w, http.StatusBadRequest, fmt.Sprintf("Function calling with a response mime type: '%v' is unsupported", kind), 0)
+		return
+	}
 	script, err := fakeapi.ParseScript(req.prompt())
 	if err != nil {
 		fail(w, http.StatusInternalServerError, "fake API: "+err.Error(), 0)

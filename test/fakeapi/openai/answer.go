@@ -36,7 +36,7 @@ type answer struct {
 	ctx     context.Context // of the request
 	number  int             // of the next event
 	items   []any           // of the output so far
-	sent    int             // text deltas so far
+	sent    int             // text deltas and calls so far
 }
 
 // run answers and says whether it got to the answer's end.
@@ -232,15 +232,29 @@ func (a *answer) tools() bool {
 		if ns := a.request.namespace(t.Name); ns != "" {
 			item["namespace"] = ns
 		}
+		arguments := func(index int) bool {
+			return a.event("response.function_call_arguments.delta", object{"item_id": id, "output_index": index, "delta": t.Arguments})
+		}
+		if a.cutCall(t) {
+			index := len(a.items)
+			return a.event("response.output_item.added", object{"output_index": index, "item": item}) && arguments(index)
+		}
 		ok := a.item(item, func(index int) bool {
 			item["status"], item["arguments"] = "completed", t.Arguments
-			return a.event("response.function_call_arguments.delta", object{"item_id": id, "output_index": index, "delta": t.Arguments})
+			return arguments(index)
 		})
-		if !ok {
+		a.sent++
+		if !ok || !a.interrupted() {
 			return false
 		}
 	}
 	return true
+}
+
+// cutCall says that the answer ends within a call: it is incomplete, and so are the
+// call's arguments.
+func (a *answer) cutCall(t fakeapi.ToolCall) bool {
+	return incompleteReasons[a.script.Finish] != "" && !json.Valid([]byte(t.Arguments))
 }
 
 // event sends one event; false when the client has left.

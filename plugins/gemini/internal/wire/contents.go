@@ -61,6 +61,10 @@ const signaturePrefix = "gemini:"
 // the call that the API's signature was with.
 func Signature(ofAPI string) []byte { return []byte(signaturePrefix + ofAPI) }
 
+// ThirdOrLater says that a model is known to be of Gemini 3, which takes more than
+// the models before it: media inside results, and a schema beside tools.
+func ThirdOrLater(model string) bool { return strings.HasPrefix(model, "gemini-3") }
+
 func text(s string) Part { return Part{Text: &s} }
 
 // converter makes the parts of a conversation.
@@ -75,7 +79,7 @@ type converter struct {
 // Contents makes the conversation of a turn to a model. Consecutive messages of one
 // role stay apart. Of reasoning only the signature goes back, with its call.
 func Contents(model string, messages []plugins.Message) ([]Content, error) {
-	k := converter{names: map[string]string{}, nested: strings.HasPrefix(model, "gemini-3")}
+	k := converter{names: map[string]string{}, nested: ThirdOrLater(model)}
 	out := make([]Content, 0, len(messages))
 	for i, m := range messages {
 		c := Content{Role: "user"}
@@ -135,16 +139,18 @@ func hasCall(c Content) bool {
 	return false
 }
 
-// object checks that JSON text is an object; empty text is the empty one.
+// object is the arguments of a call: the API takes only an object. A model of
+// another provider may have written less than one; the model then sees the text.
 func object(s string) (json.RawMessage, error) {
-	if s == "" {
+	if strings.TrimSpace(s) == "" {
 		return json.RawMessage("{}"), nil
 	}
 	var m map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(s), &m); err != nil {
-		return nil, fmt.Errorf("not a JSON object: %w", err)
-	}
-	if m == nil {
+	err := json.Unmarshal([]byte(s), &m)
+	switch {
+	case err != nil:
+		return json.Marshal(map[string]string{"arguments": s})
+	case m == nil: // null
 		return json.RawMessage("{}"), nil
 	}
 	return json.RawMessage(s), nil

@@ -60,10 +60,26 @@ func TestContents(t *testing.T) {
 	}
 	for name, bad := range map[string]plugins.Part{
 		"result without call": plugins.ToolResult{CallID: "?"},
-		"arguments":           plugins.ToolCall{ID: "1", Name: "f", Arguments: "[1]"},
 	} {
 		if _, err := Contents("", []plugins.Message{{Role: plugins.RoleUser, Parts: []plugins.Part{bad}}}); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestArguments(t *testing.T) {
+	for arguments, want := range map[string]string{
+		"": `{}`, " ": `{}`, "null": `{}`, `{"a": 1}`: `{"a": 1}`,
+		"[1]": `{"arguments":"[1]"}`, `{"a":`: `{"arguments":"{\"a\":"}`, "3": `{"arguments":"3"}`, `"x"`: `{"arguments":"\"x\""}`,
+	} {
+		contents, err := Contents("", []plugins.Message{{Role: plugins.RoleAssistant, Parts: []plugins.Part{
+			plugins.ToolCall{ID: "1", Name: "f", Arguments: arguments},
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(contents[0].Parts[0].FunctionCall.Args); got != want {
+			t.Errorf("%q is %s, want %s", arguments, got, want)
 		}
 	}
 }
