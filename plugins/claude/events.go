@@ -135,12 +135,15 @@ func (a *answer) closeBlock(index int) error {
 	return a.out.NextBlock()
 }
 
-func (a *answer) call(b wire.Block, arguments string) plugins.ToolCall {
-	if arguments == "" {
+// call is a finished call. Arguments that went out in pieces stay as they are, also
+// when the answer was cut in the middle of them.
+func (a *answer) call(b wire.Block, pieces string) plugins.ToolCall {
+	arguments := pieces
+	if pieces == "" {
 		arguments = string(b.Input)
-	}
-	if !json.Valid([]byte(arguments)) || strings.TrimSpace(arguments) == "null" {
-		arguments = "{}" // a call without arguments comes without any piece
+		if !json.Valid(b.Input) || strings.TrimSpace(arguments) == "null" {
+			arguments = "{}" // a call without arguments comes without any piece
+		}
 	}
 	return plugins.ToolCall{ID: b.ID, Name: b.Name, Arguments: arguments, Origin: a.origin()}
 }
