@@ -111,6 +111,8 @@ func TestHistoryKeepsItsOrder(t *testing.T) {
 			"assistant text: \"a1\"\nuser text: \"u1\"\n"},
 		{"several parts", []*backendv1.Message{user("p1", "p2"), assistant("a1", "a2"), user("p3", "p4")},
 			"user text: \"p1\"\nuser text: \"p2\"\nassistant text: \"a1\"\nassistant text: \"a2\"\nuser text: \"p3\"\nuser text: \"p4\"\n"},
+		{"empty ones", []*backendv1.Message{user(""), assistant("a1"), user(" \n"), assistant("a2"), user("u1"), assistant(""), user("u2"), user()},
+			"assistant text: \"a1\"\nassistant text: \"a2\"\nuser text: \"u1\"\nuser text: \"u2\"\n"},
 		{"twice the same", []*backendv1.Message{user("same"), assistant("same"), user("same"), assistant("same"), user("same")},
 			"user text: \"same\"\nassistant text: \"same\"\nuser text: \"same\"\nassistant text: \"same\"\nuser text: \"same\"\n"},
 	}
@@ -180,7 +182,7 @@ func said(messages []anthropic.Message) []string {
 func TestEmptyMessagesAreRefused(t *testing.T) {
 	f := newFixture(t, newest)
 	for name, start := range map[string]*backendv1.Start{
-		"empty": chat(user("")), "white": chat(user(" \n ")), "none": chat(), "earlier": chat(user(""), assistant("a"), user("u")),
+		"empty": chat(user("")), "white": chat(user(" \n ")), "none": chat(), "after an answer": chat(user("u"), assistant("a"), user("", " ")),
 		"assistant last": chat(user("u"), assistant("a")), "unknown media": chat(&backendv1.Message{Role: backendv1.Role_ROLE_USER, Parts: []*backendv1.Part{
 			{Content: &backendv1.Part_Blob{Blob: &backendv1.Blob{MediaType: "audio/wav", Source: &backendv1.Blob_Data{Data: []byte("x")}}}},
 		}}),

@@ -33,20 +33,6 @@ func (a *answer) tell(ctx context.Context) error {
 	return nil
 }
 
-// merged joins neighbours of one role. The API knows no such neighbours: the CLI
-// would join them itself, and add a line break to the text of the first.
-func merged(messages []plugins.Message) []plugins.Message {
-	var out []plugins.Message
-	for _, m := range messages {
-		if n := len(out); n > 0 && out[n-1].Role == m.Role {
-			out[n-1].Parts = slices.Concat(out[n-1].Parts, m.Parts)
-			continue
-		}
-		out = append(out, m)
-	}
-	return out
-}
-
 // introduce sends the system prompt and the settings. Their responses are taken
 // in with the rest of the output.
 func (a *answer) introduce() error {
@@ -83,9 +69,6 @@ func (a *answer) history(ctx context.Context, m plugins.Message) error {
 		return invalid
 	}
 	if m.Role == plugins.RoleAssistant {
-		if len(blocks) == 0 {
-			return nil // nothing was said, and nothing can be sent
-		}
 		return a.p.send(wire.Assistant{ID: fmt.Sprintf("msg_clinvk_%s", rand.Text()), Model: a.signer, Content: blocks})
 	}
 	if err := a.p.send(wire.User{ID: uuid(), Content: blocks, History: true, Composed: true}); err != nil {
