@@ -198,36 +198,6 @@ func TestEmptyMessagesAreRefused(t *testing.T) {
 	}
 }
 
-func TestSampling(t *testing.T) {
-	eachRelease(t, func(t *testing.T, f *fixture) {
-		start := chat(user("hi"))
-		temperature, topP, topK, limit := 0.25, 0.5, int64(7), int64(77)
-		start.Model = "claude-opus-4-5"
-		start.Sampling = &backendv1.Sampling{Temperature: &temperature, TopP: &topP, TopK: &topK, MaxOutputTokens: &limit, Stop: []string{"END"}}
-		f.complete(start)
-		body := f.body()
-		got := map[string]any{}
-		for _, k := range []string{"model", "temperature", "top_p", "top_k", "max_tokens", "stop_sequences", "thinking"} {
-			got[k] = body[k]
-		}
-		want := map[string]any{"model": "claude-opus-4-5", "temperature": 0.25, "top_p": 0.5, "top_k": 7.0, "max_tokens": 77.0, "stop_sequences": []any{"END"}, "thinking": nil}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("body (-want +got):\n%s", diff)
-		}
-		budget := int64(2048)
-		start.Sampling = &backendv1.Sampling{ReasoningTokens: &budget, ReasoningEffort: "low"}
-		f.complete(start)
-		thinking, _ := f.body()["thinking"].(map[string]any)
-		output, _ := f.body()["output_config"].(map[string]any)
-		if thinking["budget_tokens"] != 2048.0 || output["effort"] != "low" {
-			t.Errorf("thinking %v, output_config %v", thinking, output)
-		}
-		if n := len(f.api.Log.Requests()); n != 2 {
-			t.Errorf("%d requests for two turns", n)
-		}
-	})
-}
-
 func TestFinishReasons(t *testing.T) {
 	tests := map[string]backendv1.FinishReason{
 		"length": backendv1.FinishReason_FINISH_REASON_LENGTH,

@@ -54,7 +54,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 			}
 		}
 		signer := "claude"
-		if reasoned(turn.Messages[held:]) {
+		if reasoned(turn.Messages[held:]) || turn.Sampling.TopP != nil {
 			signer = b.signer(ctx, turn)
 		}
 		a := newAnswer(turn, out, p, held, signer)
