@@ -23,7 +23,7 @@ const (
 	envAttachments = "CLAUDE_CODE_DISABLE_ATTACHMENTS"
 	envExtraBody   = "CLAUDE_CODE_EXTRA_BODY"
 	// envMaxTokens bounds an answer; the CLI sends no more than the model can write.
-	envMaxTokens = "CLAUDE_CODE_MAX_OUTPUT_TOKENS" //nolint:gosec // a name, no secret
+	envMaxTokens = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 )
 
 // defaultModel is the CLI's own name for what it takes by default.
