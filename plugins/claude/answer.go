@@ -20,7 +20,7 @@ type answer struct {
 	// live says that the process holds all messages but those of messages.
 	live     bool
 	messages []plugins.Message
-	signer   string // the model that earlier reasoning is from
+	signer   string // the model that is asked, and that earlier reasoning is from
 
 	begun       func() // is called when the model begins to answer
 	underway    bool   // the CLI has begun with the message to answer
@@ -46,9 +46,9 @@ type openBlock struct {
 	signature strings.Builder
 }
 
-func newAnswer(turn *plugins.Turn, out *plugins.Stream, p *process, held int) *answer {
+func newAnswer(turn *plugins.Turn, out *plugins.Stream, p *process, held int, signer string) *answer {
 	return &answer{
-		turn: turn, out: out, p: p, live: held > 0, messages: merged(turn.Messages[held:]), signer: "claude",
+		turn: turn, out: out, p: p, live: held > 0, messages: told(turn.Messages[held:], signer), signer: signer,
 		streamed: map[string]bool{}, open: map[int]*openBlock{},
 	}
 }

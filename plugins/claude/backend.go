@@ -104,9 +104,10 @@ func (*backend) Describe() plugins.Description {
 	}
 }
 
+// ChatSupport leaves stop to the host, as the API does not take all sequences.
 func (*backend) ChatSupport() plugins.ChatSupport {
 	return plugins.ChatSupport{Sampling: []string{
-		"temperature", "top_p", "top_k", "max_output_tokens", "stop", "reasoning_effort", "reasoning_tokens",
+		"temperature", "top_p", "top_k", "max_output_tokens", "reasoning_effort", "reasoning_tokens",
 	}}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -11,19 +10,16 @@ import (
 	"github.com/clinvk/clinvk/plugins/claude/wire"
 )
 
-// content makes the content blocks of a message. Empty text is left out, as the
-// API takes none.
+// content makes the content blocks of a message that was made fit, see told.
 func content(m plugins.Message, composed bool) ([]any, *plugins.Error) {
 	var out []any
 	parts, media := apart(m.Parts)
 	for _, part := range slices.Concat(parts, media) {
-		block, err := blockOf(m.Role, part)
+		block, err := blockOf(part)
 		if err != nil {
 			return nil, err
 		}
-		if block != nil {
-			out = append(out, block)
-		}
+		out = append(out, block)
 	}
 	if m.Role == plugins.RoleUser && !composed {
 		out = guarded(m, out)
@@ -55,55 +51,32 @@ func apart(parts []plugins.Part) (rest, media []plugins.Part) {
 	return rest, media
 }
 
-// blockOf makes one content block; nil when there is nothing to say.
-func blockOf(role plugins.Role, part plugins.Part) (any, *plugins.Error) {
+// blockOf makes one content block.
+func blockOf(part plugins.Part) (any, *plugins.Error) {
 	switch v := part.(type) {
 	case plugins.Text:
-		if strings.TrimSpace(string(v)) == "" {
-			return nil, nil
-		}
 		return wire.TextBlock(string(v)), nil
 	case plugins.Blob:
 		return mediaBlock(v)
 	case plugins.Reasoning:
-		switch {
-		case role != plugins.RoleAssistant || !signed(v):
-			return nil, nil
-		case v.Redacted:
+		if v.Redacted {
 			return wire.RedactedThinkingBlock(string(v.Signature)), nil
 		}
 		return wire.ThinkingBlock(v.Text, string(v.Signature)), nil
 	case plugins.ToolCall:
-		arguments := json.RawMessage(v.Arguments)
-		if strings.TrimSpace(v.Arguments) == "" {
-			arguments = json.RawMessage("{}")
-		}
-		var object map[string]json.RawMessage
-		if err := json.Unmarshal(arguments, &object); err != nil {
-			return nil, plugins.Errorf(plugins.CodeInvalidRequest, "the arguments of the call %q are no JSON object: %w", v.ID, err)
-		}
-		return wire.ToolUseBlock(v.ID, v.Name, arguments), nil
+		return wire.ToolUseBlock(v.ID, v.Name, json.RawMessage(v.Arguments)), nil
 	case plugins.ToolResult:
 		var inner []any
 		for _, p := range v.Parts {
-			block, err := blockOf(role, p)
+			block, err := blockOf(p)
 			if err != nil {
 				return nil, err
 			}
-			if block != nil {
-				inner = append(inner, block)
-			}
+			inner = append(inner, block)
 		}
 		return wire.ToolResultBlock(v.CallID, inner, v.IsError), nil
 	}
 	return nil, plugins.Errorf(plugins.CodeUnsupported, "Claude Code cannot read such content")
-}
-
-// signed says that the API would take reasoning back: with its signature only, and
-// that is base64. What is not comes from another backend.
-func signed(r plugins.Reasoning) bool {
-	_, err := base64.StdEncoding.DecodeString(string(r.Signature))
-	return err == nil && len(r.Signature) > 0
 }
 
 func mediaBlock(b plugins.Blob) (any, *plugins.Error) {
@@ -159,16 +132,15 @@ func check(turn *plugins.Turn) error {
 		return plugins.Errorf(plugins.CodeUnsupported, "Claude Code keeps to an output schema in chat mode only")
 	}
 	for i, m := range turn.Messages {
-		blocks, err := content(m, true)
-		if err != nil {
+		if _, err := content(m, true); err != nil {
 			e := *err
 			e.Message = fmt.Sprintf("message %d: %s", i+1, e.Message)
 			return &e
 		}
-		if len(blocks) == 0 && m.Role == plugins.RoleUser {
-			// The API would refuse it; the CLI puts words of its own in its place.
-			return plugins.Errorf(plugins.CodeInvalidRequest, "message %d is empty: it needs text that is more than white space, or media", i+1)
-		}
+	}
+	if messages := told(turn.Messages, ""); len(messages) == 0 || messages[len(messages)-1].Role != plugins.RoleUser {
+		// The API would refuse it; the CLI puts words of its own in its place.
+		return plugins.Errorf(plugins.CodeInvalidRequest, "message %d is empty: it needs text that is more than white space, or media", len(turn.Messages))
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (a *answer) openBlock(index int, b wire.Block) error {
 		return a.say(a.out.Reasoning, b.Thinking)
 	case "redacted_thinking":
 		a.said = true
-		return a.out.RedactedReasoning([]byte(b.Data))
+		return a.out.RedactedReasoning(sealed(a.finish.Model, b.Data))
 	case "tool_use":
 		a.said = true
 		return a.out.ToolCallStarted(b.ID, b.Name, a.origin())
@@ -127,7 +127,7 @@ func (a *answer) closeBlock(index int) error {
 	switch o.block.Type {
 	case "thinking":
 		if o.signature.Len() > 0 {
-			return a.out.ReasoningSignature([]byte(o.signature.String()))
+			return a.out.ReasoningSignature(sealed(a.finish.Model, o.signature.String()))
 		}
 	case "tool_use":
 		return a.out.ToolCall(a.call(o.block, o.arguments.String()))
@@ -135,12 +135,15 @@ func (a *answer) closeBlock(index int) error {
 	return a.out.NextBlock()
 }
 
-func (a *answer) call(b wire.Block, arguments string) plugins.ToolCall {
-	if arguments == "" {
+// call is a finished call. Arguments that went out in pieces stay as they are, also
+// when the answer was cut in the middle of them.
+func (a *answer) call(b wire.Block, pieces string) plugins.ToolCall {
+	arguments := pieces
+	if pieces == "" {
 		arguments = string(b.Input)
-	}
-	if !json.Valid([]byte(arguments)) || strings.TrimSpace(arguments) == "null" {
-		arguments = "{}" // a call without arguments comes without any piece
+		if !json.Valid(b.Input) || strings.TrimSpace(arguments) == "null" {
+			arguments = "{}" // a call without arguments comes without any piece
+		}
 	}
 	return plugins.ToolCall{ID: b.ID, Name: b.Name, Arguments: arguments, Origin: a.origin()}
 }

@@ -53,11 +53,12 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 				return err
 			}
 		}
-		a := newAnswer(turn, out, p, held)
-		a.begun = begun
-		if reasoned(a.messages) {
-			a.signer = b.signer(ctx, turn)
+		signer := "claude"
+		if reasoned(turn.Messages[held:]) || turn.Sampling.TopP != nil {
+			signer = b.signer(ctx, turn)
 		}
+		a := newAnswer(turn, out, p, held, signer)
+		a.begun = begun
 		err := b.answer(ctx, a)
 		if a.underway || attempt > b.spares || !errors.Is(err, errGone) {
 			return err

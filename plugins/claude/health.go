@@ -185,12 +185,12 @@ func (b *backend) signer(ctx context.Context, turn *plugins.Turn) string {
 	return strings.TrimSuffix(name, "[1m]")
 }
 
-// reasoned says that a conversation holds reasoning that can be given back.
+// reasoned says that a conversation holds reasoning that could be given back.
 func reasoned(messages []plugins.Message) bool {
 	return slices.ContainsFunc(messages, func(m plugins.Message) bool {
 		return slices.ContainsFunc(m.Parts, func(p plugins.Part) bool {
 			r, ok := p.(plugins.Reasoning)
-			return ok && signed(r)
+			return ok && len(r.Signature) > 0
 		})
 	})
 }

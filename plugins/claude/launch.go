@@ -22,6 +22,8 @@ const (
 	// envAttachments keeps "@file" in a text from being read, and much else out.
 	envAttachments = "CLAUDE_CODE_DISABLE_ATTACHMENTS"
 	envExtraBody   = "CLAUDE_CODE_EXTRA_BODY"
+	// envMaxTokens bounds an answer; the CLI sends no more than the model can write.
+	envMaxTokens = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 )
 
 // defaultModel is the CLI's own name for what it takes by default.

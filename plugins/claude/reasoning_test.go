@@ -20,7 +20,8 @@ func TestReasoning(t *testing.T) {
 		if n := r.Completed.GetUsage().GetReasoningTokens(); n != anthropic.ReasoningTokens {
 			t.Errorf("reasoning tokens = %d", n)
 		}
-		want := []string{"hidden " + anthropic.RedactedData, "signature " + anthropic.Signature}
+		ours := "claude:" + r.Completed.GetModel() + ":"
+		want := []string{"hidden " + ours + anthropic.RedactedData, "signature " + ours + anthropic.Signature}
 		var got []string
 		for _, e := range r.Events {
 			switch d := e.GetReasoningDelta(); {
@@ -83,6 +84,63 @@ func TestReasoningGivenBack(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestReasoningOfAnotherModel: what was handed out goes back as the API made it, but
+// to the model only that signed it. The API would refuse it from any other, for as
+// long as the conversation lasts.
+func TestReasoningOfAnotherModel(t *testing.T) {
+	eachRelease(t, func(t *testing.T, f *fixture) {
+		start := chat(user("[[redacted think=1 tokens=1]]"))
+		start.Model, start.Sampling = "claude-opus-4-5", &backendv1.Sampling{ReasoningEffort: "high"}
+		answer := &backendv1.Message{Role: backendv1.Role_ROLE_ASSISTANT}
+		for _, e := range f.complete(start).Events {
+			if d := e.GetReasoningDelta(); len(d.GetSignature()) > 0 {
+				answer.Parts = append(answer.Parts, reasoning("thought0 ", string(d.GetSignature()), d.GetRedacted()))
+			}
+		}
+		answer.Parts = append(answer.Parts, assistant("tok0 ").GetParts()...)
+		start.Messages = append(start.Messages, answer, user("more"))
+		own := []anthropic.Part{
+			{Kind: "redacted_thinking", Text: anthropic.RedactedData},
+			{Kind: "thinking", Text: "thought0 ", Signature: anthropic.Signature}, {Kind: "text", Text: "tok0 "},
+		}
+		for model, want := range map[string][]anthropic.Part{
+			"claude-opus-4-5": own, "claude-opus-4-5-20251101": own, "claude-sonnet-4-5": own[2:],
+		} {
+			start.Model = model
+			f.complete(start)
+			_, messages := f.received()
+			if diff := cmp.Diff(want, messages[1].Parts); diff != "" {
+				t.Errorf("to %s (-want +got):\n%s", model, diff)
+			}
+		}
+	})
+}
+
+func TestSignatures(t *testing.T) {
+	for _, test := range []struct{ signature, model, want string }{
+		{"claude:m:c2ln", "m", "c2ln"},
+		{"claude:m-20251101:c2ln", "m", "c2ln"},
+		{"claude:vendor.m-v1:0:c2ln", "vendor.m-v1:0", "c2ln"},
+		{"claude:m:c2ln", "n", ""},
+		{"claude:m:", "m", ""},
+		{"claude:m", "m", ""},
+		{"claude:m:no base64", "m", ""},
+		{"c2ln", "m", "c2ln"},
+		{"", "m", ""},
+		{"codex:c2ln", "m", ""},
+		{"gemini:c2ln", "m", ""},
+		{"echo:c2ln", "m", ""},
+	} {
+		got, ok := unsealed([]byte(test.signature), test.model)
+		if ok != (test.want != "") || ok && string(got) != test.want {
+			t.Errorf("%q for %s: %q, %v; want %q", test.signature, test.model, got, ok, test.want)
+		}
+	}
+	if got, ok := unsealed(sealed("m:1", "c2ln"), "m:1"); !ok || string(got) != "c2ln" {
+		t.Errorf("there and back: %q, %v", got, ok)
+	}
 }
 
 // TestCodePointsCutApart: everything that the model writes comes out whole, however

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/clinvk/clinvk/plugins"
@@ -33,20 +34,6 @@ func (a *answer) tell(ctx context.Context) error {
 	return nil
 }
 
-// merged joins neighbours of one role. The API knows no such neighbours: the CLI
-// would join them itself, and add a line break to the text of the first.
-func merged(messages []plugins.Message) []plugins.Message {
-	var out []plugins.Message
-	for _, m := range messages {
-		if n := len(out); n > 0 && out[n-1].Role == m.Role {
-			out[n-1].Parts = slices.Concat(out[n-1].Parts, m.Parts)
-			continue
-		}
-		out = append(out, m)
-	}
-	return out
-}
-
 // introduce sends the system prompt and the settings. Their responses are taken
 // in with the rest of the output.
 func (a *answer) introduce() error {
@@ -61,7 +48,7 @@ func (a *answer) introduce() error {
 			return err
 		}
 	}
-	s, err := settingsOf(a.turn)
+	s, err := settingsOf(a.turn, a.signer)
 	if err != nil {
 		return err
 	}
@@ -83,9 +70,6 @@ func (a *answer) history(ctx context.Context, m plugins.Message) error {
 		return invalid
 	}
 	if m.Role == plugins.RoleAssistant {
-		if len(blocks) == 0 {
-			return nil // nothing was said, and nothing can be sent
-		}
 		return a.p.send(wire.Assistant{ID: fmt.Sprintf("msg_clinvk_%s", rand.Text()), Model: a.signer, Content: blocks})
 	}
 	if err := a.p.send(wire.User{ID: uuid(), Content: blocks, History: true, Composed: true}); err != nil {
@@ -120,30 +104,27 @@ func (a *answer) ask() error {
 }
 
 // settingsOf are the settings that differ from those that a process starts with;
-// nil: none.
-func settingsOf(turn *plugins.Turn) (*wire.Settings, error) {
+// nil: none. Model is the API's name of the turn's.
+func settingsOf(turn *plugins.Turn, model string) (*wire.Settings, error) {
 	s := wire.Settings{Env: map[string]string{}}
-	if turn.Mode == plugins.ModeChat {
-		s.Model = turn.Model
-		if err := extraBody(turn, s.Env); err != nil {
-			return nil, err
-		}
-	}
-	effort := turn.Sampling.ReasoningEffort
-	switch {
-	case effort == "":
-	case slices.Contains(noEffort, effort):
-		s.Env[envThinking] = "1"
-	case slices.Contains(efforts, effort):
+	if effort := turn.Sampling.ReasoningEffort; slices.Contains(efforts, effort) {
 		s.Effort = effort
-		s.Env[envThinking] = "0"
-	default:
+	} else if effort != "" && !slices.Contains(noEffort, effort) {
 		return nil, plugins.Errorf(plugins.CodeInvalidRequest, "reasoning effort %q is not one of %s", effort, strings.Join(slices.Concat(noEffort, efforts), ", "))
 	}
-	if n := turn.Sampling.ReasoningTokens; n != nil {
+	switch reasoning, asked := reasons(turn.Sampling); {
+	case reasoning:
 		s.Env[envThinking] = "0"
-		if *n <= 0 {
-			s.Env[envThinking] = "1"
+	case asked:
+		s.Env[envThinking] = "1"
+	}
+	if turn.Mode == plugins.ModeChat {
+		s.Model = turn.Model
+		if n := turn.Sampling.MaxOutputTokens; n != nil {
+			s.Env[envMaxTokens] = strconv.FormatInt(*n, 10)
+		}
+		if err := extraBody(turn, model, s.Env); err != nil {
+			return nil, err
 		}
 	}
 	if s.Model == "" && s.Effort == "" && len(s.Env) == 0 {
@@ -152,23 +133,24 @@ func settingsOf(turn *plugins.Turn) (*wire.Settings, error) {
 	return &s, nil
 }
 
-// extraBody puts what the CLI has no flags for into the body of its request.
-func extraBody(turn *plugins.Turn, env map[string]string) error {
-	body := map[string]any{}
-	set := func(name string, value any, is bool) {
-		if is {
-			body[name] = value
-		}
+// reasons says whether the model is to reason, and whether the turn says so or
+// leaves it to the CLI. A bound in tokens counts for more than an effort.
+func reasons(s plugins.Sampling) (reasoning, asked bool) {
+	if n := s.ReasoningTokens; n != nil {
+		return *n > 0, true
 	}
-	o := turn.Sampling
-	set("temperature", o.Temperature, o.Temperature != nil)
-	set("top_p", o.TopP, o.TopP != nil)
-	set("top_k", o.TopK, o.TopK != nil)
-	set("max_tokens", o.MaxOutputTokens, o.MaxOutputTokens != nil)
-	set("stop_sequences", o.Stop, len(o.Stop) > 0)
-	set("tools", toolsOf(turn.Tools), len(turn.Tools) > 0)
-	set("tool_choice", toolChoice(turn.ToolChoice), len(turn.Tools) > 0)
-	set("output_config", outputConfig(turn.OutputSchema), len(turn.OutputSchema) > 0)
+	return slices.Contains(efforts, s.ReasoningEffort), s.ReasoningEffort != ""
+}
+
+// extraBody puts what the CLI has no flags for into the body of its request.
+func extraBody(turn *plugins.Turn, model string, env map[string]string) error {
+	body := sampling(turn.Sampling, model)
+	if len(turn.Tools) > 0 {
+		body["tools"], body["tool_choice"] = toolsOf(turn.Tools), toolChoice(turn.ToolChoice)
+	}
+	if len(turn.OutputSchema) > 0 {
+		body["output_config"] = outputConfig(turn.OutputSchema)
+	}
 	if len(body) == 0 {
 		return nil
 	}

@@ -70,3 +70,32 @@ func TestClientTools(t *testing.T) {
 		}
 	})
 }
+
+// TestCallCutShort: arguments that end in the middle go out as far as they came, and
+// the answer says that it was cut.
+func TestCallCutShort(t *testing.T) {
+	eachRelease(t, func(t *testing.T, f *fixture) {
+		for _, arguments := range []string{`{"city":"Ro`, `{`, "  ", `{"a":1}`} {
+			f.api.Log.Reset()
+			start := chat(user("[[tokens=1 finish=length tool=f args=b64:" + base64.StdEncoding.EncodeToString([]byte(arguments)) + "]]"))
+			start.Tools = []*backendv1.ToolSpec{{Name: "f"}}
+			r := f.complete(start)
+			if diff := cmp.Diff([]string{"call f TOOL_ORIGIN_CLIENT " + arguments}, tools(r)); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+			pieces := ""
+			for _, e := range r.Events {
+				pieces += e.GetToolCallDelta().GetArgumentsJson()
+			}
+			if pieces != arguments {
+				t.Errorf("the pieces add up to %q, want %q", pieces, arguments)
+			}
+			if reason := r.Completed.GetFinishReason(); reason != backendv1.FinishReason_FINISH_REASON_LENGTH {
+				t.Errorf("%q: %v", arguments, reason)
+			}
+			if n := len(f.api.Log.Turns()); n != 1 {
+				t.Errorf("%q: %d model calls", arguments, n)
+			}
+		}
+	})
+}

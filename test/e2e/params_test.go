@@ -24,12 +24,14 @@ type setting struct {
 	as map[string]any
 	// host says that the server itself honours it for backends that do not.
 	host bool
+	// apart says that a provider does not take it beside others.
+	apart bool
 }
 
 var settings = map[string][]setting{
 	"openai": {
 		{name: "temperature", value: 0.25, upstream: map[string]string{"claude": "temperature", "gemini": "generationConfig.temperature"}},
-		{name: "top_p", value: 0.5, upstream: map[string]string{"claude": "top_p", "gemini": "generationConfig.topP"}},
+		{name: "top_p", value: 0.5, upstream: map[string]string{"claude": "top_p", "gemini": "generationConfig.topP"}, apart: true},
 		{name: "seed", value: 7.0, upstream: map[string]string{"gemini": "generationConfig.seed"}},
 		{name: "presence_penalty", value: 0.5, upstream: map[string]string{"gemini": "generationConfig.presencePenalty"}},
 		{name: "frequency_penalty", value: -0.5, upstream: map[string]string{"gemini": "generationConfig.frequencyPenalty"}},
@@ -37,9 +39,10 @@ var settings = map[string][]setting{
 		{
 			name: "stop", value: []any{"HALT", "\n\n"}, host: true,
 			upstream: map[string]string{"claude": "stop_sequences", "gemini": "generationConfig.stopSequences"},
+			as:       map[string]any{"claude": []any{"HALT"}}, // the server looks for the other one
 		},
 		{
-			name: "reasoning_effort", value: "low",
+			name: "reasoning_effort", value: "low", apart: true,
 			upstream: map[string]string{"claude": "output_config.effort", "codex": "reasoning.effort", "gemini": "generationConfig.thinkingConfig.thinkingLevel"},
 			as:       map[string]any{"gemini": "LOW"},
 		},
@@ -48,17 +51,18 @@ var settings = map[string][]setting{
 	},
 	"anthropic": {
 		{name: "temperature", value: 0.25, upstream: map[string]string{"claude": "temperature", "gemini": "generationConfig.temperature"}},
-		{name: "top_p", value: 0.5, upstream: map[string]string{"claude": "top_p", "gemini": "generationConfig.topP"}},
+		{name: "top_p", value: 0.5, upstream: map[string]string{"claude": "top_p", "gemini": "generationConfig.topP"}, apart: true},
 		{name: "top_k", value: 9.0, upstream: map[string]string{"claude": "top_k", "gemini": "generationConfig.topK"}},
 		{name: "max_tokens", value: 321.0, upstream: map[string]string{"claude": "max_tokens", "gemini": "generationConfig.maxOutputTokens"}, host: true},
 		{
 			name: "stop_sequences", value: []any{"HALT", "\n\n"}, host: true,
 			upstream: map[string]string{"claude": "stop_sequences", "gemini": "generationConfig.stopSequences"},
+			as:       map[string]any{"claude": []any{"HALT"}}, // the server looks for the other one
 		},
 	},
 	"responses": {
 		{name: "temperature", value: 0.25, upstream: map[string]string{"claude": "temperature", "gemini": "generationConfig.temperature"}},
-		{name: "top_p", value: 0.5, upstream: map[string]string{"claude": "top_p", "gemini": "generationConfig.topP"}},
+		{name: "top_p", value: 0.5, upstream: map[string]string{"claude": "top_p", "gemini": "generationConfig.topP"}, apart: true},
 		{name: "max_output_tokens", value: 321.0, upstream: map[string]string{"claude": "max_tokens", "gemini": "generationConfig.maxOutputTokens"}, host: true},
 	},
 }
@@ -99,30 +103,42 @@ func TestSettingsAreHonest(t *testing.T) {
 			t.Parallel()
 			for _, d := range contentDialects() {
 				t.Run(d.name, func(t *testing.T) {
-					n := nonce()
-					list := settings[d.name]
-					r := get(t, d, ask{model: backend, history: prompt(n), extra: all(list, func(setting) bool { return true })})
-					ignored := strings.Split(r.header.Get("X-Clinvk-Ignored"), ", ")
-					fields := readSent(t, backend, shared.upstream(backend).only(t, n)).fields
-					for _, s := range list {
-						path, passed := s.upstream[backend]
-						if named := slices.Contains(ignored, s.name); named == (passed || s.host) {
-							t.Errorf("%s: named as ignored: %v; ignored are %q", s.name, named, ignored)
-						}
-						if !passed {
-							continue
-						}
-						want := s.value
-						if v, ok := s.as[backend]; ok {
-							want = v
-						}
-						if got := at(fields, path); !cmp.Equal(got, want) {
-							t.Errorf("%s upstream is %v, want %v", path, got, want)
+					var together []setting
+					for _, s := range settings[d.name] {
+						if s.apart {
+							checkHonest(t, backend, d, []setting{s})
+						} else {
+							together = append(together, s)
 						}
 					}
+					checkHonest(t, backend, d, together)
 				})
 			}
 		})
+	}
+}
+
+func checkHonest(t *testing.T, backend string, d dialect, list []setting) {
+	t.Helper()
+	n := nonce()
+	r := get(t, d, ask{model: backend, history: prompt(n), extra: all(list, func(setting) bool { return true })})
+	ignored := strings.Split(r.header.Get("X-Clinvk-Ignored"), ", ")
+	fields := readSent(t, backend, shared.upstream(backend).only(t, n)).fields
+	for _, s := range list {
+		path, passed := s.upstream[backend]
+		if named := slices.Contains(ignored, s.name); named == (passed || s.host) {
+			t.Errorf("%s: named as ignored: %v; ignored are %q", s.name, named, ignored)
+		}
+		if !passed {
+			continue
+		}
+		want := s.value
+		if v, ok := s.as[backend]; ok {
+			want = v
+		}
+		if got := at(fields, path); !cmp.Equal(got, want) {
+			t.Errorf("%s upstream is %v, want %v", path, got, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -345,5 +346,23 @@ func TestArgumentsKeepTheirBytes(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestCallCutShort: an answer that the limit of tokens cuts inside the arguments of a
+// call is an answer that was cut, and no error.
+func TestCallCutShort(t *testing.T) {
+	cut := base64.StdEncoding.EncodeToString([]byte(`{"note":"half of a`))
+	for _, d := range contentDialects() {
+		for _, stream := range []bool{false, true} {
+			r := get(t, d, ask{
+				model: "claude", stream: stream, tools: []tool{look},
+				turns: []turn{user(text(nonce() + " [[tokens=1 finish=length tool=" + look.Name + " args=b64:" + cut + "]]"))},
+			})
+			if r.text != "tok0 " || len(r.of("call")) > 1 {
+				t.Errorf("%s, stream %v: text %q, calls %+v", d.name, stream, r.text, r.of("call"))
+			}
+			checkEnd(t, d, r, "length")
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/clinvk/clinvk/test/fakeapi"
@@ -49,11 +50,18 @@ func (m Message) Text() string {
 
 // request is the part of a Messages request that the fake looks at.
 type request struct {
-	Model     string          `json:"model"`
-	Stream    bool            `json:"stream"`
-	MaxTokens int             `json:"max_tokens"`
-	System    json.RawMessage `json:"system"`
-	Messages  []struct {
+	Model       string   `json:"model"`
+	Stream      bool     `json:"stream"`
+	MaxTokens   int      `json:"max_tokens"`
+	Temperature *float64 `json:"temperature"`
+	TopP        *float64 `json:"top_p"`
+	TopK        *int64   `json:"top_k"`
+	Stop        []string `json:"stop_sequences"`
+	Thinking    struct {
+		Type string `json:"type"`
+	} `json:"thinking"`
+	System   json.RawMessage `json:"system"`
+	Messages []struct {
 		Role    string          `json:"role"`
 		Content json.RawMessage `json:"content"`
 	} `json:"messages"`
@@ -86,6 +94,24 @@ func parse(body []byte) (request, error) {
 		return r, fmt.Errorf("parsing the request: no messages")
 	}
 	return r, nil
+}
+
+// refusal is what the API says to settings that it does not take; empty: it takes them.
+func (r request) refusal() string {
+	reasoning := r.Thinking.Type == "enabled" || r.Thinking.Type == "adaptive"
+	switch {
+	case slices.ContainsFunc(r.Stop, func(s string) bool { return strings.TrimSpace(s) == "" }):
+		return "stop_sequences: each stop sequence must contain non-whitespace"
+	case r.Temperature != nil && (*r.Temperature < 0 || *r.Temperature > 1):
+		return "temperature: range: 0..1"
+	case r.Temperature != nil && r.TopP != nil:
+		return "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+	case reasoning && r.Temperature != nil && *r.Temperature != 1:
+		return "`temperature` may only be set to 1 when thinking is enabled. Please consult our documentation at https://docs.claude.com/en/docs/build-with-claude/extended-thinking#important-considerations-when-using-extended-thinking"
+	case reasoning && r.TopK != nil:
+		return "`top_k` must be unset when thinking is enabled."
+	}
+	return ""
 }
 
 // blocks reads content, which is a string or a list of blocks.

@@ -90,6 +90,10 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request, entry *fakeapi
 	}
 	entry.Turn = !req.sideCall()
 	s.Log.Add(entry)
+	if wrong := req.refusal(); wrong != "" {
+		s.fail(w, http.StatusBadRequest, wrong)
+		return
+	}
 	script, err := fakeapi.ParseScript(req.prompt())
 	if err != nil {
 		s.fail(w, http.StatusInternalServerError, "fake API: "+err.Error())
