@@ -51,9 +51,9 @@ type Config struct {
 	AllowIPs bool
 	// RuntimeDir is for sockets; empty: the user's own (see supervisor.Config).
 	RuntimeDir string
-	// Socket is the path of a Unix socket to listen on besides, for the command line of
-	// the same user, who needs no key there; empty: none. See SocketPath.
-	Socket string
+	// CommandLine makes the server listen besides on a Unix socket in its runtime
+	// directory, for the command line of the same user, who needs no key there.
+	CommandLine bool
 	// Timings of the plugins' lives; zero fields have their documented values. They
 	// are no settings: clinvk chaos shortens them to show much in little time.
 	Timings supervisor.Timings
@@ -208,9 +208,6 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
-	if socket := h.openSocket(ctx); socket != nil {
-		go h.serveSocket(server, socket)
-	}
 	watching, endWatch := context.WithCancel(ctx)
 	defer endWatch()
 	watcher := h.newWatcher()
@@ -218,6 +215,9 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	watch.Go(func() { watcher.Run(watching, h.filesChanged) })
 	startErr := h.Start(ctx)
 	if startErr == nil {
+		if socket := h.openSocket(ctx); socket != nil {
+			go h.serveSocket(server, socket)
+		}
 		ready()
 		select {
 		case <-ctx.Done():

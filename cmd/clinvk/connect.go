@@ -73,17 +73,20 @@ const localBase = "http://localhost"
 
 // running is the server of this user that runs; nil: none does.
 func running(ctx context.Context, home string) *client.Client {
-	path, err := host.SocketPath(home)
+	paths, err := host.Sockets(home)
 	if err != nil {
 		return nil
 	}
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", path)
-	if err != nil {
-		return nil
+	for _, path := range paths {
+		c, err := d.DialContext(ctx, "unix", path)
+		if err != nil { // it is on its way out, or in
+			continue
+		}
+		_ = c.Close() // it was only to see whether somebody listens
+		return &client.Client{Base: localBase, HTTP: dialing(func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "unix", path) })}
 	}
-	_ = c.Close() // it was only to see whether somebody listens
-	return &client.Client{Base: localBase, HTTP: dialing(func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "unix", path) })}
+	return nil
 }
 
 func dialing(dial func(context.Context) (net.Conn, error)) *http.Client {

@@ -96,13 +96,9 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	socket, err := host.SocketPath(settings.Home)
-	if err != nil {
-		return err
-	}
 	h, err := host.New(ctx, host.Config{
-		Socket:  socket,
-		Bundled: ours, Settings: settings, PluginDirs: o.pluginDirs, InsecurePluginDirs: o.insecurePluginDirs,
+		CommandLine: true,
+		Bundled:     ours, Settings: settings, PluginDirs: o.pluginDirs, InsecurePluginDirs: o.insecurePluginDirs,
 		Executable: host.Executable(), Version: version, APIKeys: keys, AllowIPs: open, Logger: logger,
 	})
 	if err != nil {

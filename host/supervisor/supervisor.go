@@ -105,6 +105,14 @@ func (s *Supervisor) begin() (err error) {
 	return nil
 }
 
+// Dir is the private directory of this host for sockets, after Start; it goes with the
+// host, also when that is killed.
+func (s *Supervisor) Dir() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dir.Path()
+}
+
 // Stop drains and ends all plugins and removes the runtime directory. Turns may
 // run until shortly before ctx's deadline (at most Timings.Drain); when ctx ends
 // what is left is killed. It returns when no process is left, a few seconds after

@@ -87,7 +87,7 @@ func serving(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: serving")
 	}
-	pattern := filepath.Join(ts.Getenv("XDG_RUNTIME_DIR"), "clinvk", "server-*.sock")
+	pattern := filepath.Join(ts.Getenv("XDG_RUNTIME_DIR"), "clinvk", "*", "server-*.sock")
 	deadline := time.Now().Add(startTime)
 	for time.Now().Before(deadline) {
 		found, err := filepath.Glob(pattern)

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -69,6 +70,9 @@ func runTests(m *testing.M) (code int, err error) {
 	code = m.Run()
 	if code != 0 {
 		fmt.Fprintln(os.Stderr, tail(server.Log(), 20_000))
+	}
+	if whole := flag.Lookup("test.run").Value.String() == ""; whole && code == 0 && server.Checked() < 100 {
+		return 1, fmt.Errorf("%d exchanges were held against the OpenAPI document: the tests use another address", server.Checked())
 	}
 	return code, server.Close()
 }

@@ -259,6 +259,14 @@ func (s *Server) Kill() {
 	<-s.exited
 }
 
+// Checked is how many exchanges were held against the OpenAPI document.
+func (s *Server) Checked() int {
+	if s.proxy == nil {
+		return 0
+	}
+	return s.proxy.Seen()
+}
+
 // Close stops the server as SIGTERM does and checks that it ended well, that
 // nothing is left of it, and what Options.Check asked for.
 func (s *Server) Close() error {
@@ -289,9 +297,7 @@ func (s *Server) Close() error {
 		}
 	}
 	if s.proxy != nil {
-		if errs = append(errs, s.proxy.Close()); s.proxy.Seen() == 0 {
-			errs = append(errs, errors.New("no traffic was held against the OpenAPI document: the tests use another address"))
-		}
+		errs = append(errs, s.proxy.Close())
 	}
 	return errors.Join(errs...)
 }

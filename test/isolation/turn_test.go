@@ -42,7 +42,7 @@ func (d dialect) body(backend, kind, text string) map[string]any {
 	case openaiWhole, openaiStream:
 		return map[string]any{"model": backend + "/" + kind, "messages": messages, "stream": d.stream}
 	default:
-		return map[string]any{"model": backend + "/" + kind, "max_tokens": 100, "messages": messages, "stream": d.stream}
+		return map[string]any{"model": backend + "/" + kind, "max_tokens": 1 << 23, "messages": messages, "stream": d.stream}
 	}
 }
 

@@ -16,9 +16,10 @@ const maxWord = 1 << 10
 // reads the text once, and the vocabulary only when there are more bytes than tokens
 // left: a token has at least one byte.
 type Tokens struct {
-	left int
-	tail []byte // not counted yet
-	out  int    // bytes of tail that were released
+	left   int
+	before []byte // of texts that have ended, released and not counted yet
+	tail   []byte // not counted yet
+	out    int    // bytes of tail that were released
 }
 
 // NewTokens allows limit tokens.
@@ -28,6 +29,7 @@ func NewTokens(limit int) *Tokens { return &Tokens{left: max(0, limit)} }
 // released are within the limit; full says that the answer ends after them.
 func (t *Tokens) Add(text string) (release int, full bool) {
 	t.tail = append(t.tail, text...)
+	t.recall()
 	if len(t.tail) > t.left {
 		if p := boundary(t.tail); p > 0 {
 			if release, full = t.count(p); full {
@@ -47,11 +49,23 @@ func (t *Tokens) Add(text string) (release int, full bool) {
 
 // End is Add at the end of the text; the next is counted apart from it.
 func (t *Tokens) End() (release int, full bool) {
-	if len(t.tail) <= t.left { // no need to count exactly what is surely allowed
+	if len(t.before)+len(t.tail) <= t.left { // surely allowed, and not counted unless it matters
 		release = len(t.tail) - t.out
+		t.before, t.tail, t.out = append(t.before, t.tail...), nil, 0
+		return release, false
 	}
-	n, full := t.count(len(t.tail))
-	return max(release, n), full
+	t.recall()
+	return t.count(len(t.tail))
+}
+
+// recall counts the texts that have ended, as soon as it matters how many tokens they
+// have.
+func (t *Tokens) recall() {
+	if len(t.before) == 0 || len(t.before)+len(t.tail) <= t.left {
+		return
+	}
+	t.left = max(0, t.left-tokens.Count(string(t.before)))
+	t.before = nil
 }
 
 // count settles the first p bytes of the tail.
