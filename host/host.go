@@ -120,7 +120,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 // needs no state.
 func (h *Host) openStore(ctx context.Context, m *media.Fetcher) {
 	c := responses.Config{Engine: h.engine, Media: m, StrictParams: h.config.Settings.Server.StrictParams, Logger: h.log}
-	s, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.config.Settings.Home, "clinvk.db")})
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.config.Settings.Home, "clinvk.db"), Logger: h.log})
 	if err != nil {
 		h.log.Error("there is no store: responses cannot be kept or continued", "error", err)
 	} else {

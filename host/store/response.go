@@ -9,6 +9,20 @@ import (
 // ErrNotFound says that there is no such record, or that it is another owner's.
 var ErrNotFound = errors.New("not found")
 
+// Errors of a chain that is not given out, because it is beyond its ChainLimit.
+var (
+	ErrTooMany  = errors.New("too many responses")
+	ErrTooLarge = errors.New("too many bytes")
+)
+
+// ChainLimit bounds a chain of responses.
+type ChainLimit struct {
+	// Responses that there may be.
+	Responses int
+	// Bytes of all Input and Output together.
+	Bytes int64
+}
+
 // Response is a kept answer of the Responses API. Its JSON is the dialect's; a store
 // keeps the bytes as they are.
 type Response struct {

@@ -32,17 +32,20 @@ func (s *Store) SaveResponse(ctx context.Context, r *store.Response) error {
 		return errors.Join(fmt.Errorf("saving response %s: the id is taken", r.ID), err)
 	}
 	if s.saves.Add(1)%pruneEvery == 0 {
-		return s.prune(ctx)
+		if err := s.prune(ctx); err != nil { // the next one tries again
+			s.config.Logger.Warn("old responses were not forgotten", "error", err)
+		}
 	}
 	return nil
 }
 
-// prune forgets responses that are too old or too many; those under work stay.
+// prune forgets responses that are too old or too many, or too large together; those under work stay.
 func (s *Store) prune(ctx context.Context) error {
 	now := time.Now()
 	_, err := s.db.ExecContext(ctx, `DELETE FROM responses WHERE lease < ? AND (created < ? OR id IN
-		(SELECT id FROM responses ORDER BY created DESC, id DESC LIMIT -1 OFFSET ?))`,
-		millis(now), seconds(now.Add(-s.config.MaxAge)), s.config.MaxCount)
+		(SELECT id FROM (SELECT id, row_number() OVER newest AS n, sum(length(input) + length(output) + length(settings)) OVER newest AS size
+			FROM responses WINDOW newest AS (ORDER BY created DESC, id DESC)) WHERE n > ? OR size > ?))`,
+		millis(now), seconds(now.Add(-s.config.MaxAge)), s.config.MaxCount, s.config.MaxBytes)
 	if err != nil {
 		return fmt.Errorf("forgetting old responses: %w", err)
 	}
@@ -62,33 +65,54 @@ func (s *Store) Response(ctx context.Context, owner, id string) (*store.Response
 	return r, nil
 }
 
-// ResponseChain is an owner's response and all before it, the oldest first, at most
-// limit; store.ErrNotFound if one of them is gone.
-func (s *Store) ResponseChain(ctx context.Context, owner, id string, limit int) (chain []*store.Response, err error) {
-	rows, err := s.db.QueryContext(ctx, `WITH RECURSIVE chain (link, before, depth) AS (
-			SELECT id, previous_id, 1 FROM responses WHERE id = ? AND owner = ?
-			UNION ALL
-			SELECT r.id, r.previous_id, depth + 1 FROM responses r JOIN chain ON r.id = before WHERE r.owner = ? AND depth < ?)
-		SELECT `+responseColumns+` FROM chain JOIN responses ON id = link ORDER BY depth DESC`, id, owner, owner, limit)
+// ResponseChain is an owner's response and all before it, the oldest first, without
+// their Settings. store.ErrNotFound if one of them is gone; store.ErrTooMany or
+// store.ErrTooLarge beyond the limit.
+func (s *Store) ResponseChain(ctx context.Context, owner, id string, limit store.ChainLimit) (chain []*store.Response, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("reading response %s and those before it: %w", id, err)
+		}
+	}()
+	rows, err := s.db.QueryContext(ctx, chainQuery, id, owner, owner, limit.Responses, limit.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("reading the responses before %s: %w", id, err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		r, err := scanResponse(rows)
-		if err != nil {
-			return nil, fmt.Errorf("reading the responses before %s: %w", id, err)
+		var depth int
+		var size int64
+		r, err := scanResponse(rows, &depth, &size)
+		switch {
+		case err != nil:
+			return nil, err
+		case depth > limit.Responses:
+			return nil, store.ErrTooMany
+		case size > limit.Bytes:
+			return nil, store.ErrTooLarge
+		case len(chain) == 0 && r.Previous != "":
+			return nil, store.ErrNotFound
 		}
 		chain = append(chain, r)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading the responses before %s: %w", id, err)
+		return nil, err
 	}
-	if len(chain) == 0 || len(chain) < limit && chain[0].Previous != "" {
-		return nil, fmt.Errorf("the chain of response %s: %w", id, store.ErrNotFound)
+	if len(chain) == 0 {
+		return nil, store.ErrNotFound
 	}
 	return chain, nil
 }
+
+// chainQuery goes one step beyond its limit at most, so that it is known to be passed.
+const chainQuery = `WITH RECURSIVE chain (link, before, depth, size) AS (
+		SELECT id, previous_id, 1, length(input) + length(output) FROM responses WHERE id = ? AND owner = ?
+		UNION ALL
+		SELECT r.id, r.previous_id, depth + 1, size + length(r.input) + length(r.output)
+		FROM responses r JOIN chain ON r.id = before WHERE r.owner = ? AND depth <= ? AND size <= ?)
+	SELECT id, owner, previous_id, model, created, completed, status, lease, background,
+		input, output, usage, error, incomplete, NULL, depth, size
+	FROM chain JOIN responses ON id = link ORDER BY depth DESC`
 
 // DeleteResponse forgets an owner's response; store.ErrNotFound.
 func (s *Store) DeleteResponse(ctx context.Context, owner, id string) error {
@@ -114,11 +138,15 @@ func (s *Store) RenewResponse(ctx context.Context, id string, lease time.Time) e
 	return nil
 }
 
-func scanResponse(row interface{ Scan(dest ...any) error }) (*store.Response, error) {
+// scanResponse reads the columns of a response, and what follows them into more.
+func scanResponse(row interface{ Scan(dest ...any) error }, more ...any) (*store.Response, error) {
 	var r store.Response
 	var created, completed, lease int64
-	err := row.Scan(&r.ID, &r.Owner, &r.Previous, &r.Model, &created, &completed, &r.Status, &lease, &r.Background,
-		(*[]byte)(&r.Input), (*[]byte)(&r.Output), (*[]byte)(&r.Usage), (*[]byte)(&r.Error), (*[]byte)(&r.Incomplete), (*[]byte)(&r.Settings))
+	columns := []any{
+		&r.ID, &r.Owner, &r.Previous, &r.Model, &created, &completed, &r.Status, &lease, &r.Background,
+		(*[]byte)(&r.Input), (*[]byte)(&r.Output), (*[]byte)(&r.Usage), (*[]byte)(&r.Error), (*[]byte)(&r.Incomplete), (*[]byte)(&r.Settings),
+	}
+	err := row.Scan(append(columns, more...)...)
 	r.Created, r.Completed = fromSeconds(created), fromSeconds(completed)
 	if lease > 0 {
 		r.Lease = time.UnixMilli(lease)

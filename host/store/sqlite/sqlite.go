@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,16 +20,20 @@ import (
 const (
 	DefaultMaxAge   = 30 * 24 * time.Hour
 	DefaultMaxCount = 10_000
+	DefaultMaxBytes = 2 << 30
 )
 
 // Config of a Store.
 type Config struct {
 	// Path of the file; required. It and its directory are made for the user alone.
 	Path string
-	// MaxAge and MaxCount bound how long and how many responses are kept; 0: the
-	// defaults.
+	// MaxAge, MaxCount and MaxBytes bound how long, how many and how large responses are
+	// kept, the last for all together; 0: the defaults.
 	MaxAge   time.Duration
 	MaxCount int
+	MaxBytes int64
+	// Logger; nil: nowhere.
+	Logger *slog.Logger
 }
 
 // Store is a file of records. Its methods may be called concurrently, also by several
@@ -50,6 +55,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	if c.MaxCount <= 0 {
 		c.MaxCount = DefaultMaxCount
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = DefaultMaxBytes
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if err := prepare(c.Path); err != nil {
 		return nil, fmt.Errorf("opening the store %s: %w", c.Path, err)

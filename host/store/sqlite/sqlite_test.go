@@ -96,6 +96,40 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+func TestRetentionOfBytes(t *testing.T) {
+	s := open(t, Config{Path: filepath.Join(t.TempDir(), "clinvk.db"), MaxBytes: 5 << 10})
+	for i := range pruneEvery {
+		r := record(i)
+		r.Output = json.RawMessage(`["` + strings.Repeat("x", 1<<10-10) + `"]`)
+		if err := s.SaveResponse(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n, newest int
+	row := s.db.QueryRowContext(t.Context(), "SELECT count(*), count(CASE WHEN id = ? THEN 1 END) FROM responses", record(pruneEvery-1).ID)
+	if err := row.Scan(&n, &newest); err != nil || n != 5 || newest != 1 {
+		t.Errorf("%d responses were kept, of the newest %d, %v", n, newest, err)
+	}
+}
+
+// TestFailedPrune: what was saved is saved.
+func TestFailedPrune(t *testing.T) {
+	s := open(t, Config{Path: filepath.Join(t.TempDir(), "clinvk.db")})
+	if _, err := s.db.ExecContext(t.Context(), "CREATE TRIGGER t BEFORE DELETE ON responses BEGIN SELECT RAISE(ABORT, 'no'); END"); err != nil {
+		t.Fatal(err)
+	}
+	old := record(0)
+	old.Created = time.Now().Add(-2 * DefaultMaxAge)
+	for i := range pruneEvery {
+		if err := s.SaveResponse(t.Context(), old); err != nil {
+			t.Fatalf("save %d: %v", i, err)
+		}
+	}
+	if s.prune(t.Context()) == nil {
+		t.Error("the test does not make pruning fail")
+	}
+}
+
 func TestManyWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "clinvk.db")
 	var wait sync.WaitGroup

@@ -17,9 +17,12 @@ type Responses interface {
 	SaveResponse(ctx context.Context, r *store.Response) error
 	RenewResponse(ctx context.Context, id string, lease time.Time) error
 	Response(ctx context.Context, owner, id string) (*store.Response, error)
-	ResponseChain(ctx context.Context, owner, id string, limit int) ([]*store.Response, error)
+	ResponseChain(ctx context.Context, owner, id string, limit store.ChainLimit) ([]*store.Response, error)
 	DeleteResponse(ctx context.Context, owner, id string) error
 }
+
+// wide is a limit that no test here passes.
+var wide = store.ChainLimit{Responses: 9, Bytes: 1 << 20}
 
 func sample(id, previous string) *store.Response {
 	return &store.Response{
@@ -47,7 +50,7 @@ func TestResponses(t *testing.T, open func(t *testing.T) (a, b Responses)) {
 		save(t, a, sample("resp_1", ""))
 		_, err := b.Response(t.Context(), "you", "resp_1")
 		absent(t, "finding", err)
-		_, err = b.ResponseChain(t.Context(), "you", "resp_1", 9)
+		_, err = b.ResponseChain(t.Context(), "you", "resp_1", wide)
 		absent(t, "following", err)
 		absent(t, "deleting", b.DeleteResponse(t.Context(), "you", "resp_1"))
 		theirs := sample("resp_1", "")
@@ -61,14 +64,28 @@ func TestResponses(t *testing.T, open func(t *testing.T) (a, b Responses)) {
 		save(t, a, sample("resp_c", ""))
 		save(t, a, sample("resp_a", "resp_c"))
 		save(t, b, sample("resp_b", "resp_a"))
-		chain, err := a.ResponseChain(t.Context(), "me", "resp_b", 9)
+		chain, err := a.ResponseChain(t.Context(), "me", "resp_b", wide)
 		if err != nil || len(chain) != 3 || chain[0].ID != "resp_c" || chain[2].ID != "resp_b" {
 			t.Fatalf("got %v, %v", chain, err)
+		}
+		size := int64(len(chain[0].Input)+len(chain[0].Output)) * 3
+		for _, test := range []struct {
+			limit store.ChainLimit
+			want  error
+		}{
+			{store.ChainLimit{Responses: 3, Bytes: size}, nil},
+			{store.ChainLimit{Responses: 2, Bytes: size}, store.ErrTooMany},
+			{store.ChainLimit{Responses: 3, Bytes: size - 1}, store.ErrTooLarge},
+			{store.ChainLimit{Responses: 3, Bytes: 1}, store.ErrTooLarge},
+		} {
+			if _, err := a.ResponseChain(t.Context(), "me", "resp_b", test.limit); !errors.Is(err, test.want) {
+				t.Errorf("%+v: got %v, want %v", test.limit, err, test.want)
+			}
 		}
 		if err := a.DeleteResponse(t.Context(), "me", "resp_c"); err != nil {
 			t.Fatal(err)
 		}
-		_, err = b.ResponseChain(t.Context(), "me", "resp_b", 9)
+		_, err = b.ResponseChain(t.Context(), "me", "resp_b", wide)
 		absent(t, "following a broken chain", err)
 	})
 	t.Run("lease", func(t *testing.T) {

@@ -23,6 +23,8 @@ type request struct {
 	// settings are the members of the answer that repeat the request.
 	settings json.RawMessage
 	tools    toolSet
+	// own is how many of the turn's tools are the request's; the rest are of items.
+	own int
 	// ignored lists what the client asked for that no backend can do and that does
 	// little harm.
 	ignored []string

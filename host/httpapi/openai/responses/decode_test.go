@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"encoding/json"
 	"errors"
 	"testing"
 
@@ -92,6 +93,27 @@ func TestDecodeAgent(t *testing.T) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"tools.web_search"}, q.ignored); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestToolsAgain: the items of a conversation bring their tools each time.
+func TestToolsAgain(t *testing.T) {
+	tools := func(describe string) string {
+		return `{"type":"additional_tools","tools":[{"type":"function","name":"f","description":"` + describe + `"},{"type":"custom","name":"g","description":"` + describe + `"}]}`
+	}
+	q, err := decode([]byte(`{"model":"m","tools":[{"type":"function","name":"f","description":"own"}],"input":[` + tools("new") + `,{"role":"user","content":"x"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.converse([]json.RawMessage{json.RawMessage("[" + tools("old") + "]")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, tool := range q.turn.Tools {
+		got = append(got, tool.Name+" "+tool.Description)
+	}
+	if diff := cmp.Diff([]string{"f own", "g new"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

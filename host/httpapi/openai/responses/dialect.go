@@ -2,11 +2,9 @@ package responses
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
@@ -31,7 +29,7 @@ type Store interface {
 	SaveResponse(ctx context.Context, r *store.Response) error
 	RenewResponse(ctx context.Context, id string, lease time.Time) error
 	Response(ctx context.Context, owner, id string) (*store.Response, error)
-	ResponseChain(ctx context.Context, owner, id string, limit int) ([]*store.Response, error)
+	ResponseChain(ctx context.Context, owner, id string, limit store.ChainLimit) ([]*store.Response, error)
 	DeleteResponse(ctx context.Context, owner, id string) error
 }
 
@@ -116,13 +114,6 @@ func (d *Dialect) countInput(w http.ResponseWriter, r *http.Request) error {
 	b := wire.AppendInt(nil, `{"object":"response.input_tokens","input_tokens":`, n.Input)
 	wire.Write(w, http.StatusOK, append(b, '}'))
 	return nil
-}
-
-// errPrevious says that a response to be continued is not there.
-type errPrevious struct{ id string }
-
-func (e *errPrevious) Error() string {
-	return "Previous response with id '" + e.id + "' not found."
 }
 
 // WriteError writes err as OpenAI's envelope.
@@ -227,83 +218,16 @@ func (d *Dialect) read(r *http.Request) (*request, error) {
 			return nil, err
 		}
 	}
-	past, err := d.past(r.Context(), q)
+	past := d.newPast(r.Context(), q.turn.Owner)
+	items, err := past.before(q.previous)
 	if err != nil {
 		return nil, err
 	}
-	if err := q.converse(past, d.lookup(r.Context(), q.turn.Owner)); err != nil {
+	if err := q.converse(items, past.item); err != nil {
 		return nil, err
 	}
 	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
 		return nil, &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
 	}
 	return q, d.config.Media.Complete(r.Context(), &q.turn)
-}
-
-// maxChain bounds how many responses one continues: more would not fit any model.
-const maxChain = 1000
-
-// past lists the items that the request continues, the oldest first.
-func (d *Dialect) past(ctx context.Context, q *request) ([]json.RawMessage, error) {
-	if q.previous == "" {
-		return nil, nil
-	}
-	if err := d.needStore("previous_response_id"); err != nil {
-		return nil, err
-	}
-	chain, err := d.config.Store.ResponseChain(ctx, q.turn.Owner, q.previous, maxChain)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, &errPrevious{q.previous}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if last := chain[len(chain)-1]; !last.Lease.IsZero() && time.Now().Before(last.Lease) {
-		return nil, engine.Errorf(engine.CodeConflict, "response %s is still in progress; wait for its end", q.previous)
-	}
-	var past []json.RawMessage
-	for _, r := range chain {
-		past = append(past, r.Input, r.Output)
-	}
-	return past, nil
-}
-
-// lookup finds items by their ids, which tell the response that they belong to.
-func (d *Dialect) lookup(ctx context.Context, owner string) func(id string) (json.RawMessage, error) {
-	return func(id string) (json.RawMessage, error) {
-		_, base, _ := strings.Cut(id, "_")
-		base, _, ok := strings.Cut(base, "_")
-		if !ok || d.config.Store == nil {
-			return nil, nil
-		}
-		r, err := d.config.Store.Response(ctx, owner, idPrefix+base)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, items := range []json.RawMessage{r.Output, r.Input} {
-			if item := itemOf(items, id); item != nil {
-				return item, nil
-			}
-		}
-		return nil, nil
-	}
-}
-
-// itemOf finds an item by its id.
-func itemOf(items json.RawMessage, id string) json.RawMessage {
-	v, err := parseArray(items)
-	if err != nil {
-		return nil
-	}
-	for _, e := range v.Elements() {
-		if o, err := e.Object(); err == nil {
-			if s, err := o.Get("id").String(); err == nil && s == id {
-				return e.Raw()
-			}
-		}
-	}
-	return nil
 }

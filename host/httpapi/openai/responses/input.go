@@ -133,7 +133,7 @@ func (c *conversation) item(v wire.Value, references bool) error {
 	case "reasoning":
 		return c.reasoning(o)
 	case "additional_tools":
-		return c.q.addTools(o.Get("tools"), "")
+		return c.q.addTools(o.Get("tools"), "", true)
 	case "item_reference":
 		if references {
 			return c.reference(o)

@@ -32,10 +32,11 @@ func qualified(namespace, name string) string {
 
 func (q *request) decodeTools(o wire.Object) error {
 	if v := o.Get("tools"); !v.IsNull() {
-		if err := q.addTools(v, ""); err != nil {
+		if err := q.addTools(v, "", false); err != nil {
 			return err
 		}
 	}
+	defer func() { q.own = len(q.turn.Tools) }()
 	if v := o.Get("tool_choice"); !v.IsNull() {
 		return q.decodeChoice(v)
 	}
@@ -43,8 +44,9 @@ func (q *request) decodeTools(o wire.Object) error {
 }
 
 // addTools reads a list of tools. Those that only OpenAI can carry out are left out
-// and named: Codex sends some with every request.
-func (q *request) addTools(v wire.Value, namespace string) error {
+// and named: Codex sends some with every request. again says that a tool may be known
+// already: the same items come back when a conversation goes on.
+func (q *request) addTools(v wire.Value, namespace string, again bool) error {
 	elements, err := v.Array()
 	if err != nil {
 		return err
@@ -60,11 +62,11 @@ func (q *request) addTools(v wire.Value, namespace string) error {
 		}
 		switch {
 		case kind == "function" || kind == "custom":
-			err = q.addTool(e, o, namespace, kind == "custom")
+			err = q.addTool(e, o, namespace, kind == "custom", again)
 		case kind == "namespace" && namespace == "":
 			var name string
 			if name, err = o.Get("name").ToolName(); err == nil {
-				err = q.addTools(o.Get("tools"), name)
+				err = q.addTools(o.Get("tools"), name, again)
 			}
 		default:
 			if name := "tools." + kind; !slices.Contains(q.ignored, name) {
@@ -78,17 +80,18 @@ func (q *request) addTools(v wire.Value, namespace string) error {
 	return nil
 }
 
-func (q *request) addTool(v wire.Value, o wire.Object, namespace string, custom bool) (err error) {
-	if len(q.turn.Tools) == maxTools {
-		return v.Errorf("is one tool too many: at most %d", maxTools)
-	}
+func (q *request) addTool(v wire.Value, o wire.Object, namespace string, custom, again bool) (err error) {
 	name, err := o.Get("name").ToolName()
 	if err != nil {
 		return err
 	}
 	tool := engine.Tool{Name: qualified(namespace, name), InputSchema: json.RawMessage(openai.NoParameters)}
-	if _, taken := q.tools[tool.Name]; taken {
+	_, taken := q.tools[tool.Name]
+	switch {
+	case taken && !again:
 		return v.Errorf("has the name %q of an earlier tool", name)
+	case !taken && len(q.turn.Tools) == maxTools:
+		return v.Errorf("is one tool too many: at most %d", maxTools)
 	}
 	if tool.Description, err = o.Get("description").OptionalString(); err != nil {
 		return err
@@ -100,9 +103,23 @@ func (q *request) addTool(v wire.Value, o wire.Object, namespace string, custom 
 			return err
 		}
 	}
-	q.tools[tool.Name] = clientTool{name: name, namespace: namespace, custom: custom}
-	q.turn.Tools = append(q.turn.Tools, tool)
+	q.keepTool(tool, clientTool{name: name, namespace: namespace, custom: custom})
 	return nil
+}
+
+// keepTool adds a tool. Of one that is known the later meaning counts, but what the
+// request's own tools say stays.
+func (q *request) keepTool(tool engine.Tool, written clientTool) {
+	if _, taken := q.tools[tool.Name]; !taken {
+		q.tools[tool.Name] = written
+		q.turn.Tools = append(q.turn.Tools, tool)
+		return
+	}
+	for i := q.own; i < len(q.turn.Tools); i++ {
+		if q.turn.Tools[i].Name == tool.Name {
+			q.tools[tool.Name], q.turn.Tools[i] = written, tool
+		}
+	}
 }
 
 func (q *request) decodeChoice(v wire.Value) error {
