@@ -2,6 +2,7 @@ package responses
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -218,12 +219,12 @@ func (d *Dialect) read(r *http.Request) (*request, error) {
 			return nil, err
 		}
 	}
-	past := d.newPast(r.Context(), q.turn.Owner)
-	items, err := past.before(q.previous)
+	past := d.newPast(q.turn.Owner)
+	items, err := past.before(r.Context(), q.previous)
 	if err != nil {
 		return nil, err
 	}
-	if err := q.converse(items, past.item); err != nil {
+	if err := q.converse(items, func(id string) (json.RawMessage, error) { return past.item(r.Context(), id) }); err != nil {
 		return nil, err
 	}
 	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {

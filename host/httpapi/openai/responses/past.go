@@ -41,7 +41,6 @@ func (e *errPrevious) Error() string {
 // goroutine.
 type past struct {
 	d     *Dialect
-	ctx   context.Context
 	owner string
 	// records are the items, by their ids, of each response that was looked at; nil: it
 	// is not there.
@@ -50,8 +49,8 @@ type past struct {
 	read, taken int // bytes
 }
 
-func (d *Dialect) newPast(ctx context.Context, owner string) *past {
-	return &past{d: d, ctx: ctx, owner: owner, records: map[string]map[string]json.RawMessage{}}
+func (d *Dialect) newPast(owner string) *past {
+	return &past{d: d, owner: owner, records: map[string]map[string]json.RawMessage{}}
 }
 
 func errPast() error {
@@ -60,14 +59,14 @@ func errPast() error {
 
 // before lists the items of a response and those before it, the oldest first; id may
 // be empty.
-func (p *past) before(id string) ([]json.RawMessage, error) {
+func (p *past) before(ctx context.Context, id string) ([]json.RawMessage, error) {
 	if id == "" {
 		return nil, nil
 	}
 	if err := p.d.needStore("previous_response_id"); err != nil {
 		return nil, err
 	}
-	chain, err := p.d.config.Store.ResponseChain(p.ctx, p.owner, id, store.ChainLimit{Responses: maxChain, Bytes: maxPast})
+	chain, err := p.d.config.Store.ResponseChain(ctx, p.owner, id, store.ChainLimit{Responses: maxChain, Bytes: maxPast})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, &errPrevious{id: id}
@@ -91,7 +90,7 @@ func (p *past) before(id string) ([]json.RawMessage, error) {
 
 // item finds an item by its id, which tells the response that it belongs to; nil: it
 // is not there.
-func (p *past) item(id string) (json.RawMessage, error) {
+func (p *past) item(ctx context.Context, id string) (json.RawMessage, error) {
 	if p.references++; p.references > maxReferences {
 		return nil, engine.Errorf(engine.CodeTooLarge, "there are more than %d items of type item_reference; send the items, or use previous_response_id", maxReferences)
 	}
@@ -103,7 +102,7 @@ func (p *past) item(id string) (json.RawMessage, error) {
 	items, known := p.records[base]
 	if !known {
 		var err error
-		if items, err = p.load(idPrefix + base); err != nil {
+		if items, err = p.load(ctx, idPrefix+base); err != nil {
 			return nil, err
 		}
 		p.records[base] = items
@@ -116,8 +115,8 @@ func (p *past) item(id string) (json.RawMessage, error) {
 }
 
 // load reads the items of a response.
-func (p *past) load(id string) (map[string]json.RawMessage, error) {
-	r, err := p.d.config.Store.Response(p.ctx, p.owner, id)
+func (p *past) load(ctx context.Context, id string) (map[string]json.RawMessage, error) {
+	r, err := p.d.config.Store.Response(ctx, p.owner, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}

@@ -64,25 +64,25 @@ func TestReferenceBounds(t *testing.T) {
 	_, d := serve(t, &fake{})
 	const size = 1 << 20
 	keep(t, d, large("a", "", size))
-	p := d.newPast(t.Context(), "")
+	p := d.newPast("")
 	for i := range maxPast/size - 1 {
-		if item, err := p.item("msg_a_in0"); err != nil || len(item) < size {
+		if item, err := p.item(t.Context(), "msg_a_in0"); err != nil || len(item) < size {
 			t.Fatalf("item %d: %d bytes, %v", i, len(item), err)
 		}
 	}
 	if p.read > 2*size {
 		t.Errorf("the response was read again: %d bytes", p.read)
 	}
-	if _, err := p.item("msg_a_in0"); !tooLarge(err) {
+	if _, err := p.item(t.Context(), "msg_a_in0"); !tooLarge(err) {
 		t.Errorf("too many bytes: %v", err)
 	}
-	p = d.newPast(t.Context(), "")
+	p = d.newPast("")
 	for range maxReferences {
-		if item, err := p.item("msg_a_in1"); err != nil || item != nil {
+		if item, err := p.item(t.Context(), "msg_a_in1"); err != nil || item != nil {
 			t.Fatalf("got %s, %v", item, err)
 		}
 	}
-	if _, err := p.item("msg_a_in1"); !tooLarge(err) {
+	if _, err := p.item(t.Context(), "msg_a_in1"); !tooLarge(err) {
 		t.Errorf("too many references: %v", err)
 	}
 }
@@ -95,13 +95,13 @@ func TestChainBounds(t *testing.T) {
 		keep(t, d, r)
 		previous = r.ID
 	}
-	if _, err := d.newPast(t.Context(), "").before(previous); !tooLarge(err) {
+	if _, err := d.newPast("").before(t.Context(), previous); !tooLarge(err) {
 		t.Errorf("too many bytes: %v", err)
 	}
 	previous = ""
 	for i := range maxChain + 1 {
 		if i == maxChain {
-			if items, err := d.newPast(t.Context(), "").before(previous); err != nil || len(items) != 2*maxChain {
+			if items, err := d.newPast("").before(t.Context(), previous); err != nil || len(items) != 2*maxChain {
 				t.Errorf("the longest chain: %d items, %v", len(items), err)
 			}
 		}
@@ -109,7 +109,7 @@ func TestChainBounds(t *testing.T) {
 		keep(t, d, r)
 		previous = r.ID
 	}
-	_, err := d.newPast(t.Context(), "").before(previous)
+	_, err := d.newPast("").before(t.Context(), previous)
 	if e, ok := errors.AsType[*errPrevious](err); !ok || !e.many {
 		t.Errorf("too many responses: %v", err)
 	}
