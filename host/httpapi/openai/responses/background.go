@@ -3,6 +3,7 @@ package responses
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"time"
 
@@ -84,6 +85,15 @@ func (d *Dialect) Stop(ctx context.Context) error { return d.runs.stop(ctx) }
 // heartbeat is how long a stream that is followed may be quiet.
 const heartbeat = 15 * time.Second
 
+var errTooSlow = errors.New("the client was too slow for the events that are kept")
+
+// tooSlow is the last event of a stream that is not whole.
+func tooSlow(number int) []byte {
+	b := wire.AppendInt(nil, "event: error\ndata: "+`{"type":"error","sequence_number":`, int64(number+1))
+	b = wire.AppendString(append(b, `,"code":"events_lost","message":`...), errTooSlow.Error()+"; get the response without stream")
+	return append(b, ",\"param\":null}\n\n"...)
+}
+
 // follow writes the events after a number, and then those that come.
 func follow(w http.ResponseWriter, r *http.Request, run *run, number int) error {
 	if _, _, gone := run.after(number); gone {
@@ -100,7 +110,8 @@ func follow(w http.ResponseWriter, r *http.Request, run *run, number int) error 
 	for {
 		events, news, gone := run.after(number)
 		if gone {
-			return engine.Errorf(engine.CodeConflict, "the client was too slow for the events that are kept")
+			_, err := w.Write(tooSlow(number))
+			return errors.Join(errTooSlow, err)
 		}
 		for _, event := range events {
 			if _, err := w.Write(event); err != nil {
