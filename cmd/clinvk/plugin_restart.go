@@ -3,19 +3,16 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/clinvk/clinvk/host/client"
 	"github.com/clinvk/clinvk/host/config"
 )
 
@@ -48,37 +45,21 @@ const restartTime = 2 * time.Minute
 func restartPlugin(ctx context.Context, o pluginRestartOptions, s streams) error {
 	ctx, cancel := context.WithTimeout(ctx, restartTime)
 	defer cancel()
-	address := strings.TrimRight(o.server, "/") + "/api/v1/backends/" + url.PathEscape(o.name) + "/restart"
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("the address of the server is not one: %w", err)
+	c := &client.Client{Base: o.server, Key: o.key}
+	var answer struct {
+		State string `json:"state"`
+		PID   int    `json:"pid"`
 	}
-	request.Header.Set("Content-Type", "application/json")
-	if o.key != "" {
-		request.Header.Set("Authorization", "Bearer "+o.key)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	err := c.Post(ctx, "/api/v1/backends/"+url.PathEscape(o.name)+"/restart", nil, &answer)
+	if errors.Is(err, client.ErrNoServer) {
 		return fmt.Errorf("no server listens at %s; start one with clinvk serve, or name it with --server", o.server)
 	}
+	if e, ok := errors.AsType[*client.Error](err); ok {
+		return errors.New(printable(e.Detail))
+	}
 	if err != nil {
-		return fmt.Errorf("asking the server: %w", err)
-	}
-	defer response.Body.Close()
-	var answer struct {
-		State  string `json:"state"`
-		PID    int    `json:"pid"`
-		Detail string `json:"detail"`
-	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&answer); err != nil {
-		return fmt.Errorf("%s does not answer as clinvk does (%s)", o.server, response.Status)
-	}
-	if response.StatusCode != http.StatusOK {
-		return errors.New(cmp.Or(printable(answer.Detail), response.Status))
+		return err
 	}
 	_, err = fmt.Fprintf(s.out, "%s is %s (pid %d)\n", o.name, answer.State, answer.PID)
 	return err
 }
-
-// maxAnswer bounds what is read of an answer, in bytes.
-const maxAnswer = 8 << 20

@@ -20,24 +20,6 @@ func (a *Answer) Text() string {
 	return b.String()
 }
 
-// Collect runs an execution to its end. The error is an *Error; one is that the
-// answer is larger than 4 MiB.
-func Collect(x *Execution) (*Answer, error) {
-	var b answerBuilder
-	for {
-		ev, err := x.Next()
-		if err != nil {
-			return nil, AsError(err)
-		}
-		if !b.add(ev) {
-			return nil, tooLarge(x.Backend)
-		}
-		if c, ok := ev.(*Completed); ok {
-			return &Answer{Parts: b.parts(), Completed: *c}, nil
-		}
-	}
-}
-
 // answerBuilder puts the parts of an answer together.
 type answerBuilder struct {
 	done  []Part

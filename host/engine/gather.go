@@ -6,21 +6,36 @@ import "fmt"
 // text is the answer's, as far as it came; completed is nil when there is an err. The
 // execution stays open.
 func Gather(x *Execution, each func(Event)) (text string, completed *Completed, err *Error) {
+	parts, completed, err := gather(x, each)
+	return (&Answer{Parts: parts}).Text(), completed, err
+}
+
+// Collect runs an execution to its end. The error is an *Error; one is that the
+// answer is larger than 4 MiB.
+func Collect(x *Execution) (*Answer, error) {
+	parts, completed, err := gather(x, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{Parts: parts, Completed: *completed}, nil
+}
+
+func gather(x *Execution, each func(Event)) ([]Part, *Completed, *Error) {
 	var b answerBuilder
 	for {
-		ev, failure := x.Next()
-		if failure != nil {
-			return (&Answer{Parts: b.parts()}).Text(), nil, AsError(failure)
+		ev, err := x.Next()
+		if err != nil {
+			return b.parts(), nil, AsError(err)
 		}
 		fits := b.add(ev)
 		if each != nil {
 			each(ev)
 		}
-		if c, ok := ev.(*Completed); ok {
-			return (&Answer{Parts: b.parts()}).Text(), c, nil
-		}
 		if !fits {
-			return "", nil, tooLarge(x.Backend)
+			return nil, nil, tooLarge(x.Backend)
+		}
+		if c, ok := ev.(*Completed); ok {
+			return b.parts(), c, nil
 		}
 	}
 }

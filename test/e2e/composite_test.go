@@ -145,7 +145,7 @@ func TestParallelFailsFast(t *testing.T) {
 	}
 	for _, b := range []string{"claude", "codex"} {
 		for _, c := range shared.upstream(b).find(n) {
-			waitFor(t, b+" to leave", func() bool { return !c.Gone().IsZero() })
+			wait(t, 10*time.Second, b+" to leave", func() bool { return !c.Gone().IsZero() })
 			if after := c.Gone().Sub(failure); !failure.IsZero() && after > 250*time.Millisecond+slack {
 				t.Errorf("%s went on for %v", b, after)
 			}
@@ -155,18 +155,6 @@ func TestParallelFailsFast(t *testing.T) {
 
 // slack is for machines that do other work besides.
 const slack = 500 * time.Millisecond
-
-// waitFor waits until something has happened.
-func waitFor(t *testing.T, what string, happened func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !happened() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited too long for %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
 
 // TestChain hands the answer of one real CLI to the next.
 func TestChain(t *testing.T) {

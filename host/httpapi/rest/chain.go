@@ -10,7 +10,6 @@ import (
 
 	"github.com/clinvk/clinvk/host/compose"
 	"github.com/clinvk/clinvk/host/engine"
-	"github.com/clinvk/clinvk/host/httpapi"
 )
 
 // chainRequest is the body of POST /chain.
@@ -36,12 +35,8 @@ type chainAnswer struct {
 }
 
 func (d *Dialect) chain(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
-	body, err := httpapi.ReadBody(r)
-	if err != nil {
-		return err
-	}
 	q := &chainRequest{}
-	if err := decode(body, q); err != nil {
+	if err := read(r, q); err != nil {
 		return err
 	}
 	if err := checkCount(len(q.Steps), "steps"); err != nil {

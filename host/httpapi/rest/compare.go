@@ -10,7 +10,6 @@ import (
 
 	"github.com/clinvk/clinvk/host/compose"
 	"github.com/clinvk/clinvk/host/engine"
-	"github.com/clinvk/clinvk/host/httpapi"
 )
 
 // compareRequest is the body of POST /compare.
@@ -30,12 +29,8 @@ type compareAnswer struct {
 }
 
 func (d *Dialect) compare(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
-	body, err := httpapi.ReadBody(r)
-	if err != nil {
-		return err
-	}
 	q := &compareRequest{}
-	if err := decode(body, q); err != nil {
+	if err := read(r, q); err != nil {
 		return err
 	}
 	if q.Backend != "" {

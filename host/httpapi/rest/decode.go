@@ -5,12 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"reflect"
 	"strings"
 
 	"github.com/clinvk/clinvk/host/httpapi"
 	"github.com/clinvk/clinvk/host/near"
 )
+
+// read reads a request's body into v as decode does.
+func read(r *http.Request, v any) error {
+	body, err := httpapi.ReadBody(r)
+	if err != nil {
+		return err
+	}
+	return decode(body, v)
+}
 
 // decode reads a body into v, a pointer to a struct. An unknown field is an error that
 // names what was probably meant.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/clinvk/clinvk/host/compose"
 	"github.com/clinvk/clinvk/host/engine"
-	"github.com/clinvk/clinvk/host/httpapi"
 )
 
 // parallelRequest is the body of POST /parallel.
@@ -43,12 +42,8 @@ type parallelAnswer struct {
 const defaultParallel = 3
 
 func (d *Dialect) parallel(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
-	body, err := httpapi.ReadBody(r)
-	if err != nil {
-		return err
-	}
 	q := &parallelRequest{}
-	if err := decode(body, q); err != nil {
+	if err := read(r, q); err != nil {
 		return err
 	}
 	if err := checkCount(len(q.Tasks), "tasks"); err != nil {
@@ -68,9 +63,11 @@ func (d *Dialect) parallel(w http.ResponseWriter, r *http.Request, _ httprouter.
 	}
 	turns := make([]*engine.Turn, len(q.Tasks))
 	for i := range q.Tasks {
-		if turns[i], err = d.turn(r, &q.Tasks[i].prompt, "tasks/"+itoa(i)); err != nil {
+		t, err := d.turn(r, &q.Tasks[i].prompt, "tasks/"+itoa(i))
+		if err != nil {
 			return err
 		}
+		turns[i] = t
 	}
 	begin := time.Now()
 	return composite(w, r, q.OutputFormat, placeIndex(turns), func(ctx context.Context, observe compose.Observer) any {

@@ -65,11 +65,6 @@ func bad(param, format string, args ...any) error {
 	return e
 }
 
-func decodePrompt(body []byte) (*prompt, error) {
-	p := &prompt{}
-	return p, decode(body, p)
-}
-
 // turn is the prompt as the engine takes it.
 func (p *prompt) turn() (*engine.Turn, error) {
 	if p.Prompt == nil || strings.TrimSpace(*p.Prompt) == "" {

@@ -84,12 +84,8 @@ func (d *Dialect) complete(r *http.Request, t *engine.Turn) error {
 }
 
 func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
-	body, err := httpapi.ReadBody(r)
-	if err != nil {
-		return err
-	}
-	p, err := decodePrompt(body)
-	if err != nil {
+	p := &prompt{}
+	if err := read(r, p); err != nil {
 		return err
 	}
 	turn, err := p.turn()
