@@ -8,6 +8,9 @@ CLIENTS     := $(CURDIR)/test/clients/node_modules
 NODE_PLUGIN := $(CURDIR)/docs/examples/node-plugin
 BACKENDS    := claude codex gemini echo
 VERSION     ?= 0.1.0-dev
+# Inputs for each fuzz target. A number of them, not a time: when a time runs out in
+# mid-input the go command at times calls that a failure ("context deadline exceeded").
+FUZZTIME    ?= 30000x
 
 PROTOC_GEN_GO      := v1.36.12
 PROTOC_GEN_GO_GRPC := v1.6.2
@@ -113,11 +116,11 @@ proto-image: $(TOOLS)/buf ## Commit to the contract as it is now (releases only)
 	$(TOOLS)/buf build -o proto/clinvk/backend/v1.binpb
 
 .PHONY: fuzz-short
-fuzz-short: ## Run each fuzz target for a few seconds
+fuzz-short: ## Run each fuzz target with some ten thousand inputs
 	@for pkg in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 		for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | sed 's/func //'); do \
 			echo "fuzz $$pkg $$target"; \
-			$(GO) test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime 5s || exit 1; \
+			$(GO) test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x || exit 1; \
 		done; \
 	done
 

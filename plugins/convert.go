@@ -33,7 +33,7 @@ func turnFromProto(p *backendv1.Start) *Turn {
 	}
 	t.Messages = messagesFromProto(p.GetMessages())
 	if s := p.GetSession(); s.GetAction() != backendv1.SessionAction_SESSION_ACTION_UNSPECIFIED {
-		t.Session = &Session{Action: SessionAction(s.GetAction()), Token: s.GetToken()}
+		t.Session = &Session{Action: SessionAction(s.GetAction()), Token: s.GetToken(), Held: int(s.GetMessagesHeld())}
 	}
 	if l := p.GetLive(); l != nil {
 		t.Live = &Live{Token: l.GetToken(), Held: int(l.GetMessagesHeld())}

@@ -50,7 +50,7 @@ func capabilities(b Backend) *backendv1.Capabilities {
 	if v, ok := b.(SessionKeeper); ok {
 		s := v.SessionSupport()
 		_, list := b.(SessionLister)
-		c.Sessions = &backendv1.SessionCapability{Fork: s.Fork, BoundToWorkingDir: s.BoundToWorkingDir, List: list}
+		c.Sessions = &backendv1.SessionCapability{Fork: s.Fork, BoundToWorkingDir: s.BoundToWorkingDir, List: list, AgentOnly: s.AgentOnly}
 	}
 	if v, ok := b.(LiveKeeper); ok {
 		c.Live = &backendv1.LiveCapability{IdleTimeout: durationpb.New(v.LiveSupport().IdleTimeout)}
@@ -80,6 +80,9 @@ func capabilities(b Backend) *backendv1.Capabilities {
 	}
 	if _, ok := b.(Reliever); ok {
 		c.Relief = &backendv1.ReliefCapability{}
+	}
+	if _, ok := b.(Previewer); ok {
+		c.Preview = &backendv1.PreviewCapability{}
 	}
 	return c
 }

@@ -186,6 +186,9 @@ type SessionSupport struct {
 	Fork bool
 	// BoundToWorkingDir says that a session is found only where it was made.
 	BoundToWorkingDir bool
+	// AgentOnly says that Turn.Session comes in ModeAgent only: in ModeChat the
+	// messages are all that a session would hold.
+	AgentOnly bool
 }
 
 // LiveSupport describes live conversations.
@@ -279,6 +282,23 @@ type Model struct {
 	Created         time.Time
 }
 
+// Previewer is implemented by backends that can say how they would run their CLI.
+type Previewer interface {
+	// Preview says how Execute would run the CLI for turn. It starts nothing and
+	// must return within two seconds.
+	Preview(ctx context.Context, turn *Turn) (Preview, error)
+}
+
+// Preview is how a CLI would be run.
+type Preview struct {
+	// CommandLine is the command with its arguments, without prompts and secrets.
+	CommandLine []string
+	// Environment lists the names of the variables that the CLI would get.
+	Environment []string
+	// WorkingDir that it would run in; empty: a private one made for it.
+	WorkingDir string
+}
+
 // Turn is one request to the backend. The backend must not change it.
 type Turn struct {
 	// ID is assigned by the host; for logs.
@@ -288,12 +308,12 @@ type Turn struct {
 	Mode  Mode
 	// System is the caller's system prompt.
 	System string
-	// Messages is the whole conversation, the last message being the one to
-	// answer; with SessionResume or SessionFork only what is new.
+	// Messages is the whole conversation, the last message being the one to answer.
 	Messages []Message
 	// Session is nil when no session is to be kept.
 	Session *Session
-	// Live is nil when no live conversation is wanted.
+	// Live is nil when no live conversation is wanted. With a session too, a live
+	// conversation that is there wins and stays that session.
 	Live *Live
 	// Tools are the client's.
 	Tools      []Tool
@@ -317,11 +337,15 @@ type Turn struct {
 	Interrupted <-chan struct{}
 }
 
-// Session names a conversation that the backend keeps on disk.
+// Session names a conversation that the backend keeps on disk. Turn.Messages is
+// nevertheless the whole conversation, so a backend that does not find the session
+// any more makes a new one of everything.
 type Session struct {
 	Action SessionAction
-	// Token as once given to Finish.SessionToken.
+	// Token as once given to Finish.SessionToken; empty with SessionCreate.
 	Token []byte
+	// Held is how many of Turn.Messages the session already holds.
+	Held int
 }
 
 // SessionInfo describes a resumable session.

@@ -17,7 +17,7 @@ import (
 )
 
 // contractRevision is the minor revision of the contract that this SDK speaks.
-const contractRevision = 1
+const contractRevision = 2
 
 // service adapts a Backend to the contract.
 type service struct {
@@ -152,6 +152,26 @@ func (s *service) Relieve(ctx context.Context, req *backendv1.RelieveRequest) (r
 		relief = l
 	}
 	return &backendv1.RelieveResponse{}, b.Relieve(ctx, relief)
+}
+
+func (s *service) Preview(ctx context.Context, req *backendv1.PreviewRequest) (r *backendv1.PreviewResponse, err error) {
+	defer s.guard("Preview", &err)
+	b, ok := s.backend.(Previewer)
+	if !ok {
+		return s.UnimplementedBackendServiceServer.Preview(ctx, req)
+	}
+	p, err := b.Preview(ctx, turnFromProto(req.GetStart()))
+	if err != nil {
+		return nil, err
+	}
+	r = &backendv1.PreviewResponse{WorkingDir: valid(p.WorkingDir)}
+	for _, a := range p.CommandLine {
+		r.CommandLine = append(r.CommandLine, valid(a))
+	}
+	for _, name := range p.Environment {
+		r.Environment = append(r.Environment, valid(name))
+	}
+	return r, nil
 }
 
 // Execute runs one turn. Whatever the backend does, the stream ends with exactly

@@ -23,7 +23,7 @@ import (
 )
 
 // contractRevision is the minor revision of the contract that this host knows.
-const contractRevision = 1
+const contractRevision = 2
 
 // prepared is what a plugin said before it was put into service.
 type prepared struct {

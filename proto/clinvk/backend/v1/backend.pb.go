@@ -940,7 +940,9 @@ type Capabilities struct {
 	// Execute accepts Part.blob with these media types, for example "image/png".
 	InputMediaTypes []string `protobuf:"bytes,10,rep,name=input_media_types,json=inputMediaTypes,proto3" json:"input_media_types,omitempty"`
 	// Relieve is implemented.
-	Relief        *ReliefCapability `protobuf:"bytes,11,opt,name=relief,proto3" json:"relief,omitempty"`
+	Relief *ReliefCapability `protobuf:"bytes,11,opt,name=relief,proto3" json:"relief,omitempty"`
+	// Preview is implemented.
+	Preview       *PreviewCapability `protobuf:"bytes,12,opt,name=preview,proto3" json:"preview,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1048,6 +1050,13 @@ func (x *Capabilities) GetInputMediaTypes() []string {
 func (x *Capabilities) GetRelief() *ReliefCapability {
 	if x != nil {
 		return x.Relief
+	}
+	return nil
+}
+
+func (x *Capabilities) GetPreview() *PreviewCapability {
+	if x != nil {
+		return x.Preview
 	}
 	return nil
 }
@@ -1415,6 +1424,43 @@ func (*ReliefCapability) Descriptor() ([]byte, []int) {
 	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{9}
 }
 
+// PreviewCapability says that Preview works.
+type PreviewCapability struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewCapability) Reset() {
+	*x = PreviewCapability{}
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewCapability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewCapability) ProtoMessage() {}
+
+func (x *PreviewCapability) ProtoReflect() protoreflect.Message {
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewCapability.ProtoReflect.Descriptor instead.
+func (*PreviewCapability) Descriptor() ([]byte, []int) {
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{10}
+}
+
 // SessionCapability says which session operations work.
 type SessionCapability struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1424,13 +1470,16 @@ type SessionCapability struct {
 	List bool `protobuf:"varint,2,opt,name=list,proto3" json:"list,omitempty"`
 	// A session is found again only in the working directory it was made in.
 	BoundToWorkingDir bool `protobuf:"varint,3,opt,name=bound_to_working_dir,json=boundToWorkingDir,proto3" json:"bound_to_working_dir,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Only in MODE_AGENT. In MODE_CHAT the host sends the whole conversation, which
+	// then is all that there is.
+	AgentOnly     bool `protobuf:"varint,4,opt,name=agent_only,json=agentOnly,proto3" json:"agent_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SessionCapability) Reset() {
 	*x = SessionCapability{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[10]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1491,7 @@ func (x *SessionCapability) String() string {
 func (*SessionCapability) ProtoMessage() {}
 
 func (x *SessionCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[10]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1504,7 @@ func (x *SessionCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCapability.ProtoReflect.Descriptor instead.
 func (*SessionCapability) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{10}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SessionCapability) GetFork() bool {
@@ -1479,6 +1528,13 @@ func (x *SessionCapability) GetBoundToWorkingDir() bool {
 	return false
 }
 
+func (x *SessionCapability) GetAgentOnly() bool {
+	if x != nil {
+		return x.AgentOnly
+	}
+	return false
+}
+
 // ClientToolCapability says how client tools are carried out. A turn in which
 // the model calls client tools ends with FINISH_REASON_TOOL_CALLS; the next
 // Execute carries the calls and their results as history.
@@ -1494,7 +1550,7 @@ type ClientToolCapability struct {
 
 func (x *ClientToolCapability) Reset() {
 	*x = ClientToolCapability{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[11]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1562,7 @@ func (x *ClientToolCapability) String() string {
 func (*ClientToolCapability) ProtoMessage() {}
 
 func (x *ClientToolCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[11]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1575,7 @@ func (x *ClientToolCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientToolCapability.ProtoReflect.Descriptor instead.
 func (*ClientToolCapability) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{11}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ClientToolCapability) GetForcedChoice() bool {
@@ -1547,7 +1603,7 @@ type ApprovalCapability struct {
 
 func (x *ApprovalCapability) Reset() {
 	*x = ApprovalCapability{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[12]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1615,7 @@ func (x *ApprovalCapability) String() string {
 func (*ApprovalCapability) ProtoMessage() {}
 
 func (x *ApprovalCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[12]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1628,7 @@ func (x *ApprovalCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalCapability.ProtoReflect.Descriptor instead.
 func (*ApprovalCapability) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{12}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ApprovalCapability) GetPersistent() bool {
@@ -1597,7 +1653,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[13]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1665,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[13]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1678,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{13}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Limits) GetMaxConcurrentExecutions() uint32 {
@@ -1661,7 +1717,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[14]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1729,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[14]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1742,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{14}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Requirement) GetCommand() string {
@@ -1732,7 +1788,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[15]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1800,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[15]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1813,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{15}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ConfigureRequest) GetConfig() *structpb.Struct {
@@ -1813,7 +1869,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[16]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1881,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[16]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +1894,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{16}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ConfigureResponse) GetDiagnostics() []*Diagnostic {
@@ -1865,7 +1921,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[17]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +1933,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[17]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +1946,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{17}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -1932,7 +1988,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[18]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2000,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[18]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2013,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{18}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HealthRequest) GetDeep() bool {
@@ -1984,7 +2040,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[19]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +2052,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[19]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2065,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{19}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HealthResponse) GetState() HealthState {
@@ -2053,7 +2109,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[20]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2065,7 +2121,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[20]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2078,7 +2134,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{20}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -2108,7 +2164,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[21]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2176,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[21]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2189,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{21}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -2173,7 +2229,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[22]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2185,7 +2241,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[22]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2198,7 +2254,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{22}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Model) GetId() string {
@@ -2267,7 +2323,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[23]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2335,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[23]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2348,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{23}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExecuteRequest) GetInput() isExecuteRequest_Input {
@@ -2365,12 +2421,12 @@ type Start struct {
 	Mode Mode `protobuf:"varint,3,opt,name=mode,proto3,enum=clinvk.backend.v1.Mode" json:"mode,omitempty"`
 	// Instructions that are not part of the conversation.
 	System string `protobuf:"bytes,4,opt,name=system,proto3" json:"system,omitempty"`
-	// The whole conversation; the last message is what to answer. With
-	// Session RESUME or FORK only what is new.
+	// The whole conversation; the last message is what to answer.
 	Messages []*Message `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
 	// Session to use; unset: none is kept.
 	Session *Session `protobuf:"bytes,6,opt,name=session,proto3" json:"session,omitempty"`
-	// Live conversation to use; unset: none is used and none is kept.
+	// Live conversation to use; unset: none is used and none is kept. With a session
+	// too, a live conversation that is there wins and stays that session.
 	Live *Live `protobuf:"bytes,7,opt,name=live,proto3" json:"live,omitempty"`
 	// Tools that the client carries out.
 	Tools []*ToolSpec `protobuf:"bytes,8,rep,name=tools,proto3" json:"tools,omitempty"`
@@ -2404,7 +2460,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[24]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +2472,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[24]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +2485,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{24}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Start) GetExecutionId() string {
@@ -2595,7 +2651,7 @@ type Sampling struct {
 
 func (x *Sampling) Reset() {
 	*x = Sampling{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[25]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2663,7 @@ func (x *Sampling) String() string {
 func (*Sampling) ProtoMessage() {}
 
 func (x *Sampling) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[25]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +2676,7 @@ func (x *Sampling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sampling.ProtoReflect.Descriptor instead.
 func (*Sampling) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{25}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Sampling) GetTemperature() float64 {
@@ -2711,7 +2767,7 @@ type Live struct {
 
 func (x *Live) Reset() {
 	*x = Live{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[26]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2779,7 @@ func (x *Live) String() string {
 func (*Live) ProtoMessage() {}
 
 func (x *Live) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[26]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +2792,7 @@ func (x *Live) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Live.ProtoReflect.Descriptor instead.
 func (*Live) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{26}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Live) GetToken() []byte {
@@ -2753,20 +2809,24 @@ func (x *Live) GetMessagesHeld() uint32 {
 	return 0
 }
 
-// Session names a conversation that the backend keeps.
+// Session names a conversation that the backend keeps. Start.messages is
+// nevertheless the whole conversation, so that a plugin that does not find the
+// session any more makes a new one of everything.
 type Session struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What to do.
 	Action SessionAction `protobuf:"varint,1,opt,name=action,proto3,enum=clinvk.backend.v1.SessionAction" json:"action,omitempty"`
 	// From Completed.session_token; opaque, at most 4 KiB.
-	Token         []byte `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	Token []byte `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// How many of Start.messages the session already holds; 0 with CREATE.
+	MessagesHeld  uint32 `protobuf:"varint,3,opt,name=messages_held,json=messagesHeld,proto3" json:"messages_held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[27]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2838,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[27]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +2851,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{27}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Session) GetAction() SessionAction {
@@ -2808,6 +2868,13 @@ func (x *Session) GetToken() []byte {
 	return nil
 }
 
+func (x *Session) GetMessagesHeld() uint32 {
+	if x != nil {
+		return x.MessagesHeld
+	}
+	return 0
+}
+
 // Message of the conversation.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2821,7 +2888,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[28]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2833,7 +2900,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[28]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2846,7 +2913,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{28}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Message) GetRole() Role {
@@ -2882,7 +2949,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[29]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2894,7 +2961,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[29]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2907,7 +2974,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{29}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Part) GetContent() isPart_Content {
@@ -3021,7 +3088,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[30]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3100,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[30]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3113,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{30}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Blob) GetMediaType() string {
@@ -3121,7 +3188,7 @@ type Reasoning struct {
 
 func (x *Reasoning) Reset() {
 	*x = Reasoning{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[31]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3200,7 @@ func (x *Reasoning) String() string {
 func (*Reasoning) ProtoMessage() {}
 
 func (x *Reasoning) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[31]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3213,7 @@ func (x *Reasoning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reasoning.ProtoReflect.Descriptor instead.
 func (*Reasoning) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{31}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Reasoning) GetText() string {
@@ -3185,7 +3252,7 @@ type ToolSpec struct {
 
 func (x *ToolSpec) Reset() {
 	*x = ToolSpec{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[32]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3197,7 +3264,7 @@ func (x *ToolSpec) String() string {
 func (*ToolSpec) ProtoMessage() {}
 
 func (x *ToolSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[32]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3210,7 +3277,7 @@ func (x *ToolSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolSpec.ProtoReflect.Descriptor instead.
 func (*ToolSpec) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{32}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ToolSpec) GetName() string {
@@ -3252,7 +3319,7 @@ type ToolChoice struct {
 
 func (x *ToolChoice) Reset() {
 	*x = ToolChoice{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[33]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3331,7 @@ func (x *ToolChoice) String() string {
 func (*ToolChoice) ProtoMessage() {}
 
 func (x *ToolChoice) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[33]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3277,7 +3344,7 @@ func (x *ToolChoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolChoice.ProtoReflect.Descriptor instead.
 func (*ToolChoice) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{33}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ToolChoice) GetChoice() isToolChoice_Choice {
@@ -3372,7 +3439,7 @@ type ToolResult struct {
 
 func (x *ToolResult) Reset() {
 	*x = ToolResult{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[34]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3451,7 @@ func (x *ToolResult) String() string {
 func (*ToolResult) ProtoMessage() {}
 
 func (x *ToolResult) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[34]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3464,7 @@ func (x *ToolResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolResult.ProtoReflect.Descriptor instead.
 func (*ToolResult) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{34}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ToolResult) GetCallId() string {
@@ -3445,7 +3512,7 @@ type ApprovalDecision struct {
 
 func (x *ApprovalDecision) Reset() {
 	*x = ApprovalDecision{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[35]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3457,7 +3524,7 @@ func (x *ApprovalDecision) String() string {
 func (*ApprovalDecision) ProtoMessage() {}
 
 func (x *ApprovalDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[35]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3470,7 +3537,7 @@ func (x *ApprovalDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalDecision.ProtoReflect.Descriptor instead.
 func (*ApprovalDecision) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{35}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ApprovalDecision) GetId() string {
@@ -3510,7 +3577,7 @@ type Interrupt struct {
 
 func (x *Interrupt) Reset() {
 	*x = Interrupt{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[36]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3522,7 +3589,7 @@ func (x *Interrupt) String() string {
 func (*Interrupt) ProtoMessage() {}
 
 func (x *Interrupt) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[36]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3535,7 +3602,7 @@ func (x *Interrupt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interrupt.ProtoReflect.Descriptor instead.
 func (*Interrupt) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{36}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{37}
 }
 
 // ExecuteResponse is one event.
@@ -3566,7 +3633,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[37]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3578,7 +3645,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[37]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3591,7 +3658,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{37}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExecuteResponse) GetSequence() uint64 {
@@ -3819,7 +3886,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[38]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3831,7 +3898,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[38]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3844,7 +3911,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{38}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Started) GetModel() string {
@@ -3881,7 +3948,7 @@ type TextDelta struct {
 
 func (x *TextDelta) Reset() {
 	*x = TextDelta{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[39]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3893,7 +3960,7 @@ func (x *TextDelta) String() string {
 func (*TextDelta) ProtoMessage() {}
 
 func (x *TextDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[39]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3906,7 +3973,7 @@ func (x *TextDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TextDelta.ProtoReflect.Descriptor instead.
 func (*TextDelta) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{39}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TextDelta) GetBlock() uint32 {
@@ -3940,7 +4007,7 @@ type ReasoningDelta struct {
 
 func (x *ReasoningDelta) Reset() {
 	*x = ReasoningDelta{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[40]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3952,7 +4019,7 @@ func (x *ReasoningDelta) String() string {
 func (*ReasoningDelta) ProtoMessage() {}
 
 func (x *ReasoningDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[40]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3965,7 +4032,7 @@ func (x *ReasoningDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReasoningDelta.ProtoReflect.Descriptor instead.
 func (*ReasoningDelta) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{40}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReasoningDelta) GetBlock() uint32 {
@@ -4013,7 +4080,7 @@ type ToolCallStarted struct {
 
 func (x *ToolCallStarted) Reset() {
 	*x = ToolCallStarted{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[41]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4025,7 +4092,7 @@ func (x *ToolCallStarted) String() string {
 func (*ToolCallStarted) ProtoMessage() {}
 
 func (x *ToolCallStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[41]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4038,7 +4105,7 @@ func (x *ToolCallStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallStarted.ProtoReflect.Descriptor instead.
 func (*ToolCallStarted) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{41}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ToolCallStarted) GetBlock() uint32 {
@@ -4082,7 +4149,7 @@ type ToolCallDelta struct {
 
 func (x *ToolCallDelta) Reset() {
 	*x = ToolCallDelta{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[42]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4094,7 +4161,7 @@ func (x *ToolCallDelta) String() string {
 func (*ToolCallDelta) ProtoMessage() {}
 
 func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[42]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4107,7 +4174,7 @@ func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallDelta.ProtoReflect.Descriptor instead.
 func (*ToolCallDelta) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{42}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ToolCallDelta) GetId() string {
@@ -4141,7 +4208,7 @@ type ToolCall struct {
 
 func (x *ToolCall) Reset() {
 	*x = ToolCall{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[43]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4153,7 +4220,7 @@ func (x *ToolCall) String() string {
 func (*ToolCall) ProtoMessage() {}
 
 func (x *ToolCall) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[43]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4166,7 +4233,7 @@ func (x *ToolCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCall.ProtoReflect.Descriptor instead.
 func (*ToolCall) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{43}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ToolCall) GetId() string {
@@ -4212,7 +4279,7 @@ type ApprovalRequested struct {
 
 func (x *ApprovalRequested) Reset() {
 	*x = ApprovalRequested{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[44]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4224,7 +4291,7 @@ func (x *ApprovalRequested) String() string {
 func (*ApprovalRequested) ProtoMessage() {}
 
 func (x *ApprovalRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[44]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4237,7 +4304,7 @@ func (x *ApprovalRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalRequested.ProtoReflect.Descriptor instead.
 func (*ApprovalRequested) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{44}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ApprovalRequested) GetId() string {
@@ -4284,7 +4351,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[45]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4296,7 +4363,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[45]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4309,7 +4376,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{45}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Usage) GetInputTokens() int64 {
@@ -4374,7 +4441,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[46]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4386,7 +4453,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[46]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4399,7 +4466,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{46}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Notice) GetSeverity() Severity {
@@ -4437,7 +4504,7 @@ type Completed struct {
 
 func (x *Completed) Reset() {
 	*x = Completed{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[47]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4449,7 +4516,7 @@ func (x *Completed) String() string {
 func (*Completed) ProtoMessage() {}
 
 func (x *Completed) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[47]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4462,7 +4529,7 @@ func (x *Completed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Completed.ProtoReflect.Descriptor instead.
 func (*Completed) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{47}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Completed) GetFinishReason() FinishReason {
@@ -4534,7 +4601,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[48]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4546,7 +4613,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[48]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4559,7 +4626,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{48}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Failed) GetCode() ErrorCode {
@@ -4642,7 +4709,7 @@ type CountTokensRequest struct {
 
 func (x *CountTokensRequest) Reset() {
 	*x = CountTokensRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[49]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4654,7 +4721,7 @@ func (x *CountTokensRequest) String() string {
 func (*CountTokensRequest) ProtoMessage() {}
 
 func (x *CountTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[49]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4667,7 +4734,7 @@ func (x *CountTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountTokensRequest.ProtoReflect.Descriptor instead.
 func (*CountTokensRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{49}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CountTokensRequest) GetModel() string {
@@ -4711,7 +4778,7 @@ type CountTokensResponse struct {
 
 func (x *CountTokensResponse) Reset() {
 	*x = CountTokensResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[50]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4723,7 +4790,7 @@ func (x *CountTokensResponse) String() string {
 func (*CountTokensResponse) ProtoMessage() {}
 
 func (x *CountTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[50]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4736,7 +4803,7 @@ func (x *CountTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountTokensResponse.ProtoReflect.Descriptor instead.
 func (*CountTokensResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{50}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CountTokensResponse) GetInputTokens() int64 {
@@ -4768,7 +4835,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[51]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4780,7 +4847,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[51]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4793,7 +4860,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{51}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListSessionsRequest) GetPageSize() int32 {
@@ -4830,7 +4897,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[52]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4842,7 +4909,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[52]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4855,7 +4922,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{52}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*SessionInfo {
@@ -4889,7 +4956,7 @@ type SessionInfo struct {
 
 func (x *SessionInfo) Reset() {
 	*x = SessionInfo{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[53]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4901,7 +4968,7 @@ func (x *SessionInfo) String() string {
 func (*SessionInfo) ProtoMessage() {}
 
 func (x *SessionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[53]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4914,7 +4981,7 @@ func (x *SessionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionInfo.ProtoReflect.Descriptor instead.
 func (*SessionInfo) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{53}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SessionInfo) GetToken() []byte {
@@ -4956,7 +5023,7 @@ type DeleteSessionRequest struct {
 
 func (x *DeleteSessionRequest) Reset() {
 	*x = DeleteSessionRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[54]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4968,7 +5035,7 @@ func (x *DeleteSessionRequest) String() string {
 func (*DeleteSessionRequest) ProtoMessage() {}
 
 func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[54]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4981,7 +5048,7 @@ func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{54}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DeleteSessionRequest) GetToken() []byte {
@@ -5000,7 +5067,7 @@ type DeleteSessionResponse struct {
 
 func (x *DeleteSessionResponse) Reset() {
 	*x = DeleteSessionResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[55]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5012,7 +5079,7 @@ func (x *DeleteSessionResponse) String() string {
 func (*DeleteSessionResponse) ProtoMessage() {}
 
 func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[55]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5025,7 +5092,7 @@ func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSessionResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{55}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{56}
 }
 
 // RelieveRequest says what may be kept from now on.
@@ -5039,7 +5106,7 @@ type RelieveRequest struct {
 
 func (x *RelieveRequest) Reset() {
 	*x = RelieveRequest{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[56]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5051,7 +5118,7 @@ func (x *RelieveRequest) String() string {
 func (*RelieveRequest) ProtoMessage() {}
 
 func (x *RelieveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[56]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5064,7 +5131,7 @@ func (x *RelieveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelieveRequest.ProtoReflect.Descriptor instead.
 func (*RelieveRequest) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{56}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RelieveRequest) GetLevel() ReliefLevel {
@@ -5083,7 +5150,7 @@ type RelieveResponse struct {
 
 func (x *RelieveResponse) Reset() {
 	*x = RelieveResponse{}
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[57]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5095,7 +5162,7 @@ func (x *RelieveResponse) String() string {
 func (*RelieveResponse) ProtoMessage() {}
 
 func (x *RelieveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[57]
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5108,7 +5175,117 @@ func (x *RelieveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelieveResponse.ProtoReflect.Descriptor instead.
 func (*RelieveResponse) Descriptor() ([]byte, []int) {
-	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{57}
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{58}
+}
+
+// PreviewRequest is a turn that is not to be run.
+type PreviewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it would be sent to Execute.
+	Start         *Start `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRequest) Reset() {
+	*x = PreviewRequest{}
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRequest) ProtoMessage() {}
+
+func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRequest) Descriptor() ([]byte, []int) {
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *PreviewRequest) GetStart() *Start {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+// PreviewResponse is how the CLI would be run.
+type PreviewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The command and its arguments. Prompts and secrets are not among them.
+	CommandLine []string `protobuf:"bytes,1,rep,name=command_line,json=commandLine,proto3" json:"command_line,omitempty"`
+	// Names of the environment variables that the CLI would get.
+	Environment []string `protobuf:"bytes,2,rep,name=environment,proto3" json:"environment,omitempty"`
+	// Directory that the CLI would run in; empty: a private one made for it.
+	WorkingDir    string `protobuf:"bytes,3,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewResponse) Reset() {
+	*x = PreviewResponse{}
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewResponse) ProtoMessage() {}
+
+func (x *PreviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_clinvk_backend_v1_backend_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewResponse.ProtoReflect.Descriptor instead.
+func (*PreviewResponse) Descriptor() ([]byte, []int) {
+	return file_clinvk_backend_v1_backend_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *PreviewResponse) GetCommandLine() []string {
+	if x != nil {
+		return x.CommandLine
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetEnvironment() []string {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetWorkingDir() string {
+	if x != nil {
+		return x.WorkingDir
+	}
+	return ""
 }
 
 var File_clinvk_backend_v1_backend_proto protoreflect.FileDescriptor
@@ -5132,7 +5309,7 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\rconfig_schema\x18\n" +
 	" \x01(\fR\fconfigSchema\x12B\n" +
 	"\frequirements\x18\v \x03(\v2\x1e.clinvk.backend.v1.RequirementR\frequirements\x12 \n" +
-	"\venvironment\x18\f \x03(\tR\venvironment\"\xe0\x05\n" +
+	"\venvironment\x18\f \x03(\tR\venvironment\"\xa0\x06\n" +
 	"\fCapabilities\x125\n" +
 	"\x04chat\x18\x01 \x01(\v2!.clinvk.backend.v1.ChatCapabilityR\x04chat\x128\n" +
 	"\x05agent\x18\x02 \x01(\v2\".clinvk.backend.v1.AgentCapabilityR\x05agent\x12@\n" +
@@ -5145,7 +5322,8 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\treasoning\x18\t \x01(\v2&.clinvk.backend.v1.ReasoningCapabilityR\treasoning\x12*\n" +
 	"\x11input_media_types\x18\n" +
 	" \x03(\tR\x0finputMediaTypes\x12;\n" +
-	"\x06relief\x18\v \x01(\v2#.clinvk.backend.v1.ReliefCapabilityR\x06relief\",\n" +
+	"\x06relief\x18\v \x01(\v2#.clinvk.backend.v1.ReliefCapabilityR\x06relief\x12>\n" +
+	"\apreview\x18\f \x01(\v2$.clinvk.backend.v1.PreviewCapabilityR\apreview\",\n" +
 	"\x0eChatCapability\x12\x1a\n" +
 	"\bsampling\x18\x01 \x03(\tR\bsampling\"\xba\x01\n" +
 	"\x0fAgentCapability\x12F\n" +
@@ -5165,11 +5343,14 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\n" +
 	"signatures\x18\x01 \x01(\bR\n" +
 	"signatures\"\x12\n" +
-	"\x10ReliefCapability\"l\n" +
+	"\x10ReliefCapability\"\x13\n" +
+	"\x11PreviewCapability\"\x8b\x01\n" +
 	"\x11SessionCapability\x12\x12\n" +
 	"\x04fork\x18\x01 \x01(\bR\x04fork\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\bR\x04list\x12/\n" +
-	"\x14bound_to_working_dir\x18\x03 \x01(\bR\x11boundToWorkingDir\"b\n" +
+	"\x14bound_to_working_dir\x18\x03 \x01(\bR\x11boundToWorkingDir\x12\x1d\n" +
+	"\n" +
+	"agent_only\x18\x04 \x01(\bR\tagentOnly\"b\n" +
 	"\x14ClientToolCapability\x12#\n" +
 	"\rforced_choice\x18\x01 \x01(\bR\fforcedChoice\x12%\n" +
 	"\x0eparallel_calls\x18\x02 \x01(\bR\rparallelCalls\"4\n" +
@@ -5286,10 +5467,11 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\x11_reasoning_tokens\"A\n" +
 	"\x04Live\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\x12#\n" +
-	"\rmessages_held\x18\x02 \x01(\rR\fmessagesHeld\"Y\n" +
+	"\rmessages_held\x18\x02 \x01(\rR\fmessagesHeld\"~\n" +
 	"\aSession\x128\n" +
 	"\x06action\x18\x01 \x01(\x0e2 .clinvk.backend.v1.SessionActionR\x06action\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\fR\x05token\"e\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\x12#\n" +
+	"\rmessages_held\x18\x03 \x01(\rR\fmessagesHeld\"e\n" +
 	"\aMessage\x12+\n" +
 	"\x04role\x18\x01 \x01(\x0e2\x17.clinvk.backend.v1.RoleR\x04role\x12-\n" +
 	"\x05parts\x18\x02 \x03(\v2\x17.clinvk.backend.v1.PartR\x05parts\"\x92\x02\n" +
@@ -5451,7 +5633,14 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\x15DeleteSessionResponse\"F\n" +
 	"\x0eRelieveRequest\x124\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x1e.clinvk.backend.v1.ReliefLevelR\x05level\"\x11\n" +
-	"\x0fRelieveResponse*N\n" +
+	"\x0fRelieveResponse\"@\n" +
+	"\x0ePreviewRequest\x12.\n" +
+	"\x05start\x18\x01 \x01(\v2\x18.clinvk.backend.v1.StartR\x05start\"w\n" +
+	"\x0fPreviewResponse\x12!\n" +
+	"\fcommand_line\x18\x01 \x03(\tR\vcommandLine\x12 \n" +
+	"\venvironment\x18\x02 \x03(\tR\venvironment\x12\x1f\n" +
+	"\vworking_dir\x18\x03 \x01(\tR\n" +
+	"workingDir*N\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x12\n" +
@@ -5524,7 +5713,7 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\x18RELIEF_LEVEL_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11RELIEF_LEVEL_NONE\x10\x01\x12\x17\n" +
 	"\x13RELIEF_LEVEL_SPARES\x10\x02\x12\x15\n" +
-	"\x11RELIEF_LEVEL_IDLE\x10\x032\xb2\x06\n" +
+	"\x11RELIEF_LEVEL_IDLE\x10\x032\x84\a\n" +
 	"\x0eBackendService\x12S\n" +
 	"\bDescribe\x12\".clinvk.backend.v1.DescribeRequest\x1a#.clinvk.backend.v1.DescribeResponse\x12V\n" +
 	"\tConfigure\x12#.clinvk.backend.v1.ConfigureRequest\x1a$.clinvk.backend.v1.ConfigureResponse\x12M\n" +
@@ -5535,7 +5724,8 @@ const file_clinvk_backend_v1_backend_proto_rawDesc = "" +
 	"\vCountTokens\x12%.clinvk.backend.v1.CountTokensRequest\x1a&.clinvk.backend.v1.CountTokensResponse\x12_\n" +
 	"\fListSessions\x12&.clinvk.backend.v1.ListSessionsRequest\x1a'.clinvk.backend.v1.ListSessionsResponse\x12b\n" +
 	"\rDeleteSession\x12'.clinvk.backend.v1.DeleteSessionRequest\x1a(.clinvk.backend.v1.DeleteSessionResponse\x12P\n" +
-	"\aRelieve\x12!.clinvk.backend.v1.RelieveRequest\x1a\".clinvk.backend.v1.RelieveResponseB<Z:github.com/clinvk/clinvk/proto/clinvk/backend/v1;backendv1b\x06proto3"
+	"\aRelieve\x12!.clinvk.backend.v1.RelieveRequest\x1a\".clinvk.backend.v1.RelieveResponse\x12P\n" +
+	"\aPreview\x12!.clinvk.backend.v1.PreviewRequest\x1a\".clinvk.backend.v1.PreviewResponseB<Z:github.com/clinvk/clinvk/proto/clinvk/backend/v1;backendv1b\x06proto3"
 
 var (
 	file_clinvk_backend_v1_backend_proto_rawDescOnce sync.Once
@@ -5550,7 +5740,7 @@ func file_clinvk_backend_v1_backend_proto_rawDescGZIP() []byte {
 }
 
 var file_clinvk_backend_v1_backend_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_clinvk_backend_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_clinvk_backend_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_clinvk_backend_v1_backend_proto_goTypes = []any{
 	(Severity)(0),                      // 0: clinvk.backend.v1.Severity
 	(HealthState)(0),                   // 1: clinvk.backend.v1.HealthState
@@ -5573,156 +5763,163 @@ var file_clinvk_backend_v1_backend_proto_goTypes = []any{
 	(*TokenCountCapability)(nil),       // 18: clinvk.backend.v1.TokenCountCapability
 	(*ReasoningCapability)(nil),        // 19: clinvk.backend.v1.ReasoningCapability
 	(*ReliefCapability)(nil),           // 20: clinvk.backend.v1.ReliefCapability
-	(*SessionCapability)(nil),          // 21: clinvk.backend.v1.SessionCapability
-	(*ClientToolCapability)(nil),       // 22: clinvk.backend.v1.ClientToolCapability
-	(*ApprovalCapability)(nil),         // 23: clinvk.backend.v1.ApprovalCapability
-	(*Limits)(nil),                     // 24: clinvk.backend.v1.Limits
-	(*Requirement)(nil),                // 25: clinvk.backend.v1.Requirement
-	(*ConfigureRequest)(nil),           // 26: clinvk.backend.v1.ConfigureRequest
-	(*ConfigureResponse)(nil),          // 27: clinvk.backend.v1.ConfigureResponse
-	(*Diagnostic)(nil),                 // 28: clinvk.backend.v1.Diagnostic
-	(*HealthRequest)(nil),              // 29: clinvk.backend.v1.HealthRequest
-	(*HealthResponse)(nil),             // 30: clinvk.backend.v1.HealthResponse
-	(*ListModelsRequest)(nil),          // 31: clinvk.backend.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),         // 32: clinvk.backend.v1.ListModelsResponse
-	(*Model)(nil),                      // 33: clinvk.backend.v1.Model
-	(*ExecuteRequest)(nil),             // 34: clinvk.backend.v1.ExecuteRequest
-	(*Start)(nil),                      // 35: clinvk.backend.v1.Start
-	(*Sampling)(nil),                   // 36: clinvk.backend.v1.Sampling
-	(*Live)(nil),                       // 37: clinvk.backend.v1.Live
-	(*Session)(nil),                    // 38: clinvk.backend.v1.Session
-	(*Message)(nil),                    // 39: clinvk.backend.v1.Message
-	(*Part)(nil),                       // 40: clinvk.backend.v1.Part
-	(*Blob)(nil),                       // 41: clinvk.backend.v1.Blob
-	(*Reasoning)(nil),                  // 42: clinvk.backend.v1.Reasoning
-	(*ToolSpec)(nil),                   // 43: clinvk.backend.v1.ToolSpec
-	(*ToolChoice)(nil),                 // 44: clinvk.backend.v1.ToolChoice
-	(*ToolResult)(nil),                 // 45: clinvk.backend.v1.ToolResult
-	(*ApprovalDecision)(nil),           // 46: clinvk.backend.v1.ApprovalDecision
-	(*Interrupt)(nil),                  // 47: clinvk.backend.v1.Interrupt
-	(*ExecuteResponse)(nil),            // 48: clinvk.backend.v1.ExecuteResponse
-	(*Started)(nil),                    // 49: clinvk.backend.v1.Started
-	(*TextDelta)(nil),                  // 50: clinvk.backend.v1.TextDelta
-	(*ReasoningDelta)(nil),             // 51: clinvk.backend.v1.ReasoningDelta
-	(*ToolCallStarted)(nil),            // 52: clinvk.backend.v1.ToolCallStarted
-	(*ToolCallDelta)(nil),              // 53: clinvk.backend.v1.ToolCallDelta
-	(*ToolCall)(nil),                   // 54: clinvk.backend.v1.ToolCall
-	(*ApprovalRequested)(nil),          // 55: clinvk.backend.v1.ApprovalRequested
-	(*Usage)(nil),                      // 56: clinvk.backend.v1.Usage
-	(*Notice)(nil),                     // 57: clinvk.backend.v1.Notice
-	(*Completed)(nil),                  // 58: clinvk.backend.v1.Completed
-	(*Failed)(nil),                     // 59: clinvk.backend.v1.Failed
-	(*CountTokensRequest)(nil),         // 60: clinvk.backend.v1.CountTokensRequest
-	(*CountTokensResponse)(nil),        // 61: clinvk.backend.v1.CountTokensResponse
-	(*ListSessionsRequest)(nil),        // 62: clinvk.backend.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 63: clinvk.backend.v1.ListSessionsResponse
-	(*SessionInfo)(nil),                // 64: clinvk.backend.v1.SessionInfo
-	(*DeleteSessionRequest)(nil),       // 65: clinvk.backend.v1.DeleteSessionRequest
-	(*DeleteSessionResponse)(nil),      // 66: clinvk.backend.v1.DeleteSessionResponse
-	(*RelieveRequest)(nil),             // 67: clinvk.backend.v1.RelieveRequest
-	(*RelieveResponse)(nil),            // 68: clinvk.backend.v1.RelieveResponse
-	nil,                                // 69: clinvk.backend.v1.ConfigureRequest.EnvironmentEntry
-	nil,                                // 70: clinvk.backend.v1.HealthResponse.VersionsEntry
-	(*durationpb.Duration)(nil),        // 71: google.protobuf.Duration
-	(*structpb.Struct)(nil),            // 72: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),      // 73: google.protobuf.Timestamp
+	(*PreviewCapability)(nil),          // 21: clinvk.backend.v1.PreviewCapability
+	(*SessionCapability)(nil),          // 22: clinvk.backend.v1.SessionCapability
+	(*ClientToolCapability)(nil),       // 23: clinvk.backend.v1.ClientToolCapability
+	(*ApprovalCapability)(nil),         // 24: clinvk.backend.v1.ApprovalCapability
+	(*Limits)(nil),                     // 25: clinvk.backend.v1.Limits
+	(*Requirement)(nil),                // 26: clinvk.backend.v1.Requirement
+	(*ConfigureRequest)(nil),           // 27: clinvk.backend.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),          // 28: clinvk.backend.v1.ConfigureResponse
+	(*Diagnostic)(nil),                 // 29: clinvk.backend.v1.Diagnostic
+	(*HealthRequest)(nil),              // 30: clinvk.backend.v1.HealthRequest
+	(*HealthResponse)(nil),             // 31: clinvk.backend.v1.HealthResponse
+	(*ListModelsRequest)(nil),          // 32: clinvk.backend.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),         // 33: clinvk.backend.v1.ListModelsResponse
+	(*Model)(nil),                      // 34: clinvk.backend.v1.Model
+	(*ExecuteRequest)(nil),             // 35: clinvk.backend.v1.ExecuteRequest
+	(*Start)(nil),                      // 36: clinvk.backend.v1.Start
+	(*Sampling)(nil),                   // 37: clinvk.backend.v1.Sampling
+	(*Live)(nil),                       // 38: clinvk.backend.v1.Live
+	(*Session)(nil),                    // 39: clinvk.backend.v1.Session
+	(*Message)(nil),                    // 40: clinvk.backend.v1.Message
+	(*Part)(nil),                       // 41: clinvk.backend.v1.Part
+	(*Blob)(nil),                       // 42: clinvk.backend.v1.Blob
+	(*Reasoning)(nil),                  // 43: clinvk.backend.v1.Reasoning
+	(*ToolSpec)(nil),                   // 44: clinvk.backend.v1.ToolSpec
+	(*ToolChoice)(nil),                 // 45: clinvk.backend.v1.ToolChoice
+	(*ToolResult)(nil),                 // 46: clinvk.backend.v1.ToolResult
+	(*ApprovalDecision)(nil),           // 47: clinvk.backend.v1.ApprovalDecision
+	(*Interrupt)(nil),                  // 48: clinvk.backend.v1.Interrupt
+	(*ExecuteResponse)(nil),            // 49: clinvk.backend.v1.ExecuteResponse
+	(*Started)(nil),                    // 50: clinvk.backend.v1.Started
+	(*TextDelta)(nil),                  // 51: clinvk.backend.v1.TextDelta
+	(*ReasoningDelta)(nil),             // 52: clinvk.backend.v1.ReasoningDelta
+	(*ToolCallStarted)(nil),            // 53: clinvk.backend.v1.ToolCallStarted
+	(*ToolCallDelta)(nil),              // 54: clinvk.backend.v1.ToolCallDelta
+	(*ToolCall)(nil),                   // 55: clinvk.backend.v1.ToolCall
+	(*ApprovalRequested)(nil),          // 56: clinvk.backend.v1.ApprovalRequested
+	(*Usage)(nil),                      // 57: clinvk.backend.v1.Usage
+	(*Notice)(nil),                     // 58: clinvk.backend.v1.Notice
+	(*Completed)(nil),                  // 59: clinvk.backend.v1.Completed
+	(*Failed)(nil),                     // 60: clinvk.backend.v1.Failed
+	(*CountTokensRequest)(nil),         // 61: clinvk.backend.v1.CountTokensRequest
+	(*CountTokensResponse)(nil),        // 62: clinvk.backend.v1.CountTokensResponse
+	(*ListSessionsRequest)(nil),        // 63: clinvk.backend.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 64: clinvk.backend.v1.ListSessionsResponse
+	(*SessionInfo)(nil),                // 65: clinvk.backend.v1.SessionInfo
+	(*DeleteSessionRequest)(nil),       // 66: clinvk.backend.v1.DeleteSessionRequest
+	(*DeleteSessionResponse)(nil),      // 67: clinvk.backend.v1.DeleteSessionResponse
+	(*RelieveRequest)(nil),             // 68: clinvk.backend.v1.RelieveRequest
+	(*RelieveResponse)(nil),            // 69: clinvk.backend.v1.RelieveResponse
+	(*PreviewRequest)(nil),             // 70: clinvk.backend.v1.PreviewRequest
+	(*PreviewResponse)(nil),            // 71: clinvk.backend.v1.PreviewResponse
+	nil,                                // 72: clinvk.backend.v1.ConfigureRequest.EnvironmentEntry
+	nil,                                // 73: clinvk.backend.v1.HealthResponse.VersionsEntry
+	(*durationpb.Duration)(nil),        // 74: google.protobuf.Duration
+	(*structpb.Struct)(nil),            // 75: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),      // 76: google.protobuf.Timestamp
 }
 var file_clinvk_backend_v1_backend_proto_depIdxs = []int32{
 	13, // 0: clinvk.backend.v1.DescribeResponse.capabilities:type_name -> clinvk.backend.v1.Capabilities
-	24, // 1: clinvk.backend.v1.DescribeResponse.limits:type_name -> clinvk.backend.v1.Limits
-	25, // 2: clinvk.backend.v1.DescribeResponse.requirements:type_name -> clinvk.backend.v1.Requirement
+	25, // 1: clinvk.backend.v1.DescribeResponse.limits:type_name -> clinvk.backend.v1.Limits
+	26, // 2: clinvk.backend.v1.DescribeResponse.requirements:type_name -> clinvk.backend.v1.Requirement
 	14, // 3: clinvk.backend.v1.Capabilities.chat:type_name -> clinvk.backend.v1.ChatCapability
 	15, // 4: clinvk.backend.v1.Capabilities.agent:type_name -> clinvk.backend.v1.AgentCapability
-	21, // 5: clinvk.backend.v1.Capabilities.sessions:type_name -> clinvk.backend.v1.SessionCapability
+	22, // 5: clinvk.backend.v1.Capabilities.sessions:type_name -> clinvk.backend.v1.SessionCapability
 	16, // 6: clinvk.backend.v1.Capabilities.live:type_name -> clinvk.backend.v1.LiveCapability
-	22, // 7: clinvk.backend.v1.Capabilities.client_tools:type_name -> clinvk.backend.v1.ClientToolCapability
-	23, // 8: clinvk.backend.v1.Capabilities.approvals:type_name -> clinvk.backend.v1.ApprovalCapability
+	23, // 7: clinvk.backend.v1.Capabilities.client_tools:type_name -> clinvk.backend.v1.ClientToolCapability
+	24, // 8: clinvk.backend.v1.Capabilities.approvals:type_name -> clinvk.backend.v1.ApprovalCapability
 	17, // 9: clinvk.backend.v1.Capabilities.structured_output:type_name -> clinvk.backend.v1.StructuredOutputCapability
 	18, // 10: clinvk.backend.v1.Capabilities.count_tokens:type_name -> clinvk.backend.v1.TokenCountCapability
 	19, // 11: clinvk.backend.v1.Capabilities.reasoning:type_name -> clinvk.backend.v1.ReasoningCapability
 	20, // 12: clinvk.backend.v1.Capabilities.relief:type_name -> clinvk.backend.v1.ReliefCapability
-	3,  // 13: clinvk.backend.v1.AgentCapability.approval_modes:type_name -> clinvk.backend.v1.ApprovalMode
-	4,  // 14: clinvk.backend.v1.AgentCapability.sandbox_modes:type_name -> clinvk.backend.v1.SandboxMode
-	71, // 15: clinvk.backend.v1.LiveCapability.idle_timeout:type_name -> google.protobuf.Duration
-	72, // 16: clinvk.backend.v1.ConfigureRequest.config:type_name -> google.protobuf.Struct
-	69, // 17: clinvk.backend.v1.ConfigureRequest.environment:type_name -> clinvk.backend.v1.ConfigureRequest.EnvironmentEntry
-	28, // 18: clinvk.backend.v1.ConfigureResponse.diagnostics:type_name -> clinvk.backend.v1.Diagnostic
-	0,  // 19: clinvk.backend.v1.Diagnostic.severity:type_name -> clinvk.backend.v1.Severity
-	1,  // 20: clinvk.backend.v1.HealthResponse.state:type_name -> clinvk.backend.v1.HealthState
-	70, // 21: clinvk.backend.v1.HealthResponse.versions:type_name -> clinvk.backend.v1.HealthResponse.VersionsEntry
-	33, // 22: clinvk.backend.v1.ListModelsResponse.models:type_name -> clinvk.backend.v1.Model
-	73, // 23: clinvk.backend.v1.Model.create_time:type_name -> google.protobuf.Timestamp
-	35, // 24: clinvk.backend.v1.ExecuteRequest.start:type_name -> clinvk.backend.v1.Start
-	46, // 25: clinvk.backend.v1.ExecuteRequest.approval:type_name -> clinvk.backend.v1.ApprovalDecision
-	47, // 26: clinvk.backend.v1.ExecuteRequest.interrupt:type_name -> clinvk.backend.v1.Interrupt
-	2,  // 27: clinvk.backend.v1.Start.mode:type_name -> clinvk.backend.v1.Mode
-	39, // 28: clinvk.backend.v1.Start.messages:type_name -> clinvk.backend.v1.Message
-	38, // 29: clinvk.backend.v1.Start.session:type_name -> clinvk.backend.v1.Session
-	37, // 30: clinvk.backend.v1.Start.live:type_name -> clinvk.backend.v1.Live
-	43, // 31: clinvk.backend.v1.Start.tools:type_name -> clinvk.backend.v1.ToolSpec
-	44, // 32: clinvk.backend.v1.Start.tool_choice:type_name -> clinvk.backend.v1.ToolChoice
-	3,  // 33: clinvk.backend.v1.Start.approval_mode:type_name -> clinvk.backend.v1.ApprovalMode
-	4,  // 34: clinvk.backend.v1.Start.sandbox_mode:type_name -> clinvk.backend.v1.SandboxMode
-	36, // 35: clinvk.backend.v1.Start.sampling:type_name -> clinvk.backend.v1.Sampling
-	71, // 36: clinvk.backend.v1.Start.timeout:type_name -> google.protobuf.Duration
-	72, // 37: clinvk.backend.v1.Start.options:type_name -> google.protobuf.Struct
-	5,  // 38: clinvk.backend.v1.Session.action:type_name -> clinvk.backend.v1.SessionAction
-	6,  // 39: clinvk.backend.v1.Message.role:type_name -> clinvk.backend.v1.Role
-	40, // 40: clinvk.backend.v1.Message.parts:type_name -> clinvk.backend.v1.Part
-	41, // 41: clinvk.backend.v1.Part.blob:type_name -> clinvk.backend.v1.Blob
-	54, // 42: clinvk.backend.v1.Part.tool_call:type_name -> clinvk.backend.v1.ToolCall
-	45, // 43: clinvk.backend.v1.Part.tool_result:type_name -> clinvk.backend.v1.ToolResult
-	42, // 44: clinvk.backend.v1.Part.reasoning:type_name -> clinvk.backend.v1.Reasoning
-	40, // 45: clinvk.backend.v1.ToolResult.parts:type_name -> clinvk.backend.v1.Part
-	49, // 46: clinvk.backend.v1.ExecuteResponse.started:type_name -> clinvk.backend.v1.Started
-	50, // 47: clinvk.backend.v1.ExecuteResponse.text_delta:type_name -> clinvk.backend.v1.TextDelta
-	51, // 48: clinvk.backend.v1.ExecuteResponse.reasoning_delta:type_name -> clinvk.backend.v1.ReasoningDelta
-	52, // 49: clinvk.backend.v1.ExecuteResponse.tool_call_started:type_name -> clinvk.backend.v1.ToolCallStarted
-	53, // 50: clinvk.backend.v1.ExecuteResponse.tool_call_delta:type_name -> clinvk.backend.v1.ToolCallDelta
-	54, // 51: clinvk.backend.v1.ExecuteResponse.tool_call:type_name -> clinvk.backend.v1.ToolCall
-	45, // 52: clinvk.backend.v1.ExecuteResponse.tool_result:type_name -> clinvk.backend.v1.ToolResult
-	55, // 53: clinvk.backend.v1.ExecuteResponse.approval_requested:type_name -> clinvk.backend.v1.ApprovalRequested
-	56, // 54: clinvk.backend.v1.ExecuteResponse.usage:type_name -> clinvk.backend.v1.Usage
-	57, // 55: clinvk.backend.v1.ExecuteResponse.notice:type_name -> clinvk.backend.v1.Notice
-	58, // 56: clinvk.backend.v1.ExecuteResponse.completed:type_name -> clinvk.backend.v1.Completed
-	59, // 57: clinvk.backend.v1.ExecuteResponse.failed:type_name -> clinvk.backend.v1.Failed
-	7,  // 58: clinvk.backend.v1.ToolCallStarted.origin:type_name -> clinvk.backend.v1.ToolOrigin
-	7,  // 59: clinvk.backend.v1.ToolCall.origin:type_name -> clinvk.backend.v1.ToolOrigin
-	54, // 60: clinvk.backend.v1.ApprovalRequested.call:type_name -> clinvk.backend.v1.ToolCall
-	0,  // 61: clinvk.backend.v1.Notice.severity:type_name -> clinvk.backend.v1.Severity
-	8,  // 62: clinvk.backend.v1.Completed.finish_reason:type_name -> clinvk.backend.v1.FinishReason
-	56, // 63: clinvk.backend.v1.Completed.usage:type_name -> clinvk.backend.v1.Usage
-	9,  // 64: clinvk.backend.v1.Failed.code:type_name -> clinvk.backend.v1.ErrorCode
-	71, // 65: clinvk.backend.v1.Failed.retry_after:type_name -> google.protobuf.Duration
-	56, // 66: clinvk.backend.v1.Failed.usage:type_name -> clinvk.backend.v1.Usage
-	39, // 67: clinvk.backend.v1.CountTokensRequest.messages:type_name -> clinvk.backend.v1.Message
-	43, // 68: clinvk.backend.v1.CountTokensRequest.tools:type_name -> clinvk.backend.v1.ToolSpec
-	64, // 69: clinvk.backend.v1.ListSessionsResponse.sessions:type_name -> clinvk.backend.v1.SessionInfo
-	73, // 70: clinvk.backend.v1.SessionInfo.update_time:type_name -> google.protobuf.Timestamp
-	10, // 71: clinvk.backend.v1.RelieveRequest.level:type_name -> clinvk.backend.v1.ReliefLevel
-	11, // 72: clinvk.backend.v1.BackendService.Describe:input_type -> clinvk.backend.v1.DescribeRequest
-	26, // 73: clinvk.backend.v1.BackendService.Configure:input_type -> clinvk.backend.v1.ConfigureRequest
-	29, // 74: clinvk.backend.v1.BackendService.Health:input_type -> clinvk.backend.v1.HealthRequest
-	31, // 75: clinvk.backend.v1.BackendService.ListModels:input_type -> clinvk.backend.v1.ListModelsRequest
-	34, // 76: clinvk.backend.v1.BackendService.Execute:input_type -> clinvk.backend.v1.ExecuteRequest
-	60, // 77: clinvk.backend.v1.BackendService.CountTokens:input_type -> clinvk.backend.v1.CountTokensRequest
-	62, // 78: clinvk.backend.v1.BackendService.ListSessions:input_type -> clinvk.backend.v1.ListSessionsRequest
-	65, // 79: clinvk.backend.v1.BackendService.DeleteSession:input_type -> clinvk.backend.v1.DeleteSessionRequest
-	67, // 80: clinvk.backend.v1.BackendService.Relieve:input_type -> clinvk.backend.v1.RelieveRequest
-	12, // 81: clinvk.backend.v1.BackendService.Describe:output_type -> clinvk.backend.v1.DescribeResponse
-	27, // 82: clinvk.backend.v1.BackendService.Configure:output_type -> clinvk.backend.v1.ConfigureResponse
-	30, // 83: clinvk.backend.v1.BackendService.Health:output_type -> clinvk.backend.v1.HealthResponse
-	32, // 84: clinvk.backend.v1.BackendService.ListModels:output_type -> clinvk.backend.v1.ListModelsResponse
-	48, // 85: clinvk.backend.v1.BackendService.Execute:output_type -> clinvk.backend.v1.ExecuteResponse
-	61, // 86: clinvk.backend.v1.BackendService.CountTokens:output_type -> clinvk.backend.v1.CountTokensResponse
-	63, // 87: clinvk.backend.v1.BackendService.ListSessions:output_type -> clinvk.backend.v1.ListSessionsResponse
-	66, // 88: clinvk.backend.v1.BackendService.DeleteSession:output_type -> clinvk.backend.v1.DeleteSessionResponse
-	68, // 89: clinvk.backend.v1.BackendService.Relieve:output_type -> clinvk.backend.v1.RelieveResponse
-	81, // [81:90] is the sub-list for method output_type
-	72, // [72:81] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	21, // 13: clinvk.backend.v1.Capabilities.preview:type_name -> clinvk.backend.v1.PreviewCapability
+	3,  // 14: clinvk.backend.v1.AgentCapability.approval_modes:type_name -> clinvk.backend.v1.ApprovalMode
+	4,  // 15: clinvk.backend.v1.AgentCapability.sandbox_modes:type_name -> clinvk.backend.v1.SandboxMode
+	74, // 16: clinvk.backend.v1.LiveCapability.idle_timeout:type_name -> google.protobuf.Duration
+	75, // 17: clinvk.backend.v1.ConfigureRequest.config:type_name -> google.protobuf.Struct
+	72, // 18: clinvk.backend.v1.ConfigureRequest.environment:type_name -> clinvk.backend.v1.ConfigureRequest.EnvironmentEntry
+	29, // 19: clinvk.backend.v1.ConfigureResponse.diagnostics:type_name -> clinvk.backend.v1.Diagnostic
+	0,  // 20: clinvk.backend.v1.Diagnostic.severity:type_name -> clinvk.backend.v1.Severity
+	1,  // 21: clinvk.backend.v1.HealthResponse.state:type_name -> clinvk.backend.v1.HealthState
+	73, // 22: clinvk.backend.v1.HealthResponse.versions:type_name -> clinvk.backend.v1.HealthResponse.VersionsEntry
+	34, // 23: clinvk.backend.v1.ListModelsResponse.models:type_name -> clinvk.backend.v1.Model
+	76, // 24: clinvk.backend.v1.Model.create_time:type_name -> google.protobuf.Timestamp
+	36, // 25: clinvk.backend.v1.ExecuteRequest.start:type_name -> clinvk.backend.v1.Start
+	47, // 26: clinvk.backend.v1.ExecuteRequest.approval:type_name -> clinvk.backend.v1.ApprovalDecision
+	48, // 27: clinvk.backend.v1.ExecuteRequest.interrupt:type_name -> clinvk.backend.v1.Interrupt
+	2,  // 28: clinvk.backend.v1.Start.mode:type_name -> clinvk.backend.v1.Mode
+	40, // 29: clinvk.backend.v1.Start.messages:type_name -> clinvk.backend.v1.Message
+	39, // 30: clinvk.backend.v1.Start.session:type_name -> clinvk.backend.v1.Session
+	38, // 31: clinvk.backend.v1.Start.live:type_name -> clinvk.backend.v1.Live
+	44, // 32: clinvk.backend.v1.Start.tools:type_name -> clinvk.backend.v1.ToolSpec
+	45, // 33: clinvk.backend.v1.Start.tool_choice:type_name -> clinvk.backend.v1.ToolChoice
+	3,  // 34: clinvk.backend.v1.Start.approval_mode:type_name -> clinvk.backend.v1.ApprovalMode
+	4,  // 35: clinvk.backend.v1.Start.sandbox_mode:type_name -> clinvk.backend.v1.SandboxMode
+	37, // 36: clinvk.backend.v1.Start.sampling:type_name -> clinvk.backend.v1.Sampling
+	74, // 37: clinvk.backend.v1.Start.timeout:type_name -> google.protobuf.Duration
+	75, // 38: clinvk.backend.v1.Start.options:type_name -> google.protobuf.Struct
+	5,  // 39: clinvk.backend.v1.Session.action:type_name -> clinvk.backend.v1.SessionAction
+	6,  // 40: clinvk.backend.v1.Message.role:type_name -> clinvk.backend.v1.Role
+	41, // 41: clinvk.backend.v1.Message.parts:type_name -> clinvk.backend.v1.Part
+	42, // 42: clinvk.backend.v1.Part.blob:type_name -> clinvk.backend.v1.Blob
+	55, // 43: clinvk.backend.v1.Part.tool_call:type_name -> clinvk.backend.v1.ToolCall
+	46, // 44: clinvk.backend.v1.Part.tool_result:type_name -> clinvk.backend.v1.ToolResult
+	43, // 45: clinvk.backend.v1.Part.reasoning:type_name -> clinvk.backend.v1.Reasoning
+	41, // 46: clinvk.backend.v1.ToolResult.parts:type_name -> clinvk.backend.v1.Part
+	50, // 47: clinvk.backend.v1.ExecuteResponse.started:type_name -> clinvk.backend.v1.Started
+	51, // 48: clinvk.backend.v1.ExecuteResponse.text_delta:type_name -> clinvk.backend.v1.TextDelta
+	52, // 49: clinvk.backend.v1.ExecuteResponse.reasoning_delta:type_name -> clinvk.backend.v1.ReasoningDelta
+	53, // 50: clinvk.backend.v1.ExecuteResponse.tool_call_started:type_name -> clinvk.backend.v1.ToolCallStarted
+	54, // 51: clinvk.backend.v1.ExecuteResponse.tool_call_delta:type_name -> clinvk.backend.v1.ToolCallDelta
+	55, // 52: clinvk.backend.v1.ExecuteResponse.tool_call:type_name -> clinvk.backend.v1.ToolCall
+	46, // 53: clinvk.backend.v1.ExecuteResponse.tool_result:type_name -> clinvk.backend.v1.ToolResult
+	56, // 54: clinvk.backend.v1.ExecuteResponse.approval_requested:type_name -> clinvk.backend.v1.ApprovalRequested
+	57, // 55: clinvk.backend.v1.ExecuteResponse.usage:type_name -> clinvk.backend.v1.Usage
+	58, // 56: clinvk.backend.v1.ExecuteResponse.notice:type_name -> clinvk.backend.v1.Notice
+	59, // 57: clinvk.backend.v1.ExecuteResponse.completed:type_name -> clinvk.backend.v1.Completed
+	60, // 58: clinvk.backend.v1.ExecuteResponse.failed:type_name -> clinvk.backend.v1.Failed
+	7,  // 59: clinvk.backend.v1.ToolCallStarted.origin:type_name -> clinvk.backend.v1.ToolOrigin
+	7,  // 60: clinvk.backend.v1.ToolCall.origin:type_name -> clinvk.backend.v1.ToolOrigin
+	55, // 61: clinvk.backend.v1.ApprovalRequested.call:type_name -> clinvk.backend.v1.ToolCall
+	0,  // 62: clinvk.backend.v1.Notice.severity:type_name -> clinvk.backend.v1.Severity
+	8,  // 63: clinvk.backend.v1.Completed.finish_reason:type_name -> clinvk.backend.v1.FinishReason
+	57, // 64: clinvk.backend.v1.Completed.usage:type_name -> clinvk.backend.v1.Usage
+	9,  // 65: clinvk.backend.v1.Failed.code:type_name -> clinvk.backend.v1.ErrorCode
+	74, // 66: clinvk.backend.v1.Failed.retry_after:type_name -> google.protobuf.Duration
+	57, // 67: clinvk.backend.v1.Failed.usage:type_name -> clinvk.backend.v1.Usage
+	40, // 68: clinvk.backend.v1.CountTokensRequest.messages:type_name -> clinvk.backend.v1.Message
+	44, // 69: clinvk.backend.v1.CountTokensRequest.tools:type_name -> clinvk.backend.v1.ToolSpec
+	65, // 70: clinvk.backend.v1.ListSessionsResponse.sessions:type_name -> clinvk.backend.v1.SessionInfo
+	76, // 71: clinvk.backend.v1.SessionInfo.update_time:type_name -> google.protobuf.Timestamp
+	10, // 72: clinvk.backend.v1.RelieveRequest.level:type_name -> clinvk.backend.v1.ReliefLevel
+	36, // 73: clinvk.backend.v1.PreviewRequest.start:type_name -> clinvk.backend.v1.Start
+	11, // 74: clinvk.backend.v1.BackendService.Describe:input_type -> clinvk.backend.v1.DescribeRequest
+	27, // 75: clinvk.backend.v1.BackendService.Configure:input_type -> clinvk.backend.v1.ConfigureRequest
+	30, // 76: clinvk.backend.v1.BackendService.Health:input_type -> clinvk.backend.v1.HealthRequest
+	32, // 77: clinvk.backend.v1.BackendService.ListModels:input_type -> clinvk.backend.v1.ListModelsRequest
+	35, // 78: clinvk.backend.v1.BackendService.Execute:input_type -> clinvk.backend.v1.ExecuteRequest
+	61, // 79: clinvk.backend.v1.BackendService.CountTokens:input_type -> clinvk.backend.v1.CountTokensRequest
+	63, // 80: clinvk.backend.v1.BackendService.ListSessions:input_type -> clinvk.backend.v1.ListSessionsRequest
+	66, // 81: clinvk.backend.v1.BackendService.DeleteSession:input_type -> clinvk.backend.v1.DeleteSessionRequest
+	68, // 82: clinvk.backend.v1.BackendService.Relieve:input_type -> clinvk.backend.v1.RelieveRequest
+	70, // 83: clinvk.backend.v1.BackendService.Preview:input_type -> clinvk.backend.v1.PreviewRequest
+	12, // 84: clinvk.backend.v1.BackendService.Describe:output_type -> clinvk.backend.v1.DescribeResponse
+	28, // 85: clinvk.backend.v1.BackendService.Configure:output_type -> clinvk.backend.v1.ConfigureResponse
+	31, // 86: clinvk.backend.v1.BackendService.Health:output_type -> clinvk.backend.v1.HealthResponse
+	33, // 87: clinvk.backend.v1.BackendService.ListModels:output_type -> clinvk.backend.v1.ListModelsResponse
+	49, // 88: clinvk.backend.v1.BackendService.Execute:output_type -> clinvk.backend.v1.ExecuteResponse
+	62, // 89: clinvk.backend.v1.BackendService.CountTokens:output_type -> clinvk.backend.v1.CountTokensResponse
+	64, // 90: clinvk.backend.v1.BackendService.ListSessions:output_type -> clinvk.backend.v1.ListSessionsResponse
+	67, // 91: clinvk.backend.v1.BackendService.DeleteSession:output_type -> clinvk.backend.v1.DeleteSessionResponse
+	69, // 92: clinvk.backend.v1.BackendService.Relieve:output_type -> clinvk.backend.v1.RelieveResponse
+	71, // 93: clinvk.backend.v1.BackendService.Preview:output_type -> clinvk.backend.v1.PreviewResponse
+	84, // [84:94] is the sub-list for method output_type
+	74, // [74:84] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_clinvk_backend_v1_backend_proto_init() }
@@ -5730,32 +5927,32 @@ func file_clinvk_backend_v1_backend_proto_init() {
 	if File_clinvk_backend_v1_backend_proto != nil {
 		return
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[15].OneofWrappers = []any{}
-	file_clinvk_backend_v1_backend_proto_msgTypes[22].OneofWrappers = []any{}
-	file_clinvk_backend_v1_backend_proto_msgTypes[23].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[16].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[23].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[24].OneofWrappers = []any{
 		(*ExecuteRequest_Start)(nil),
 		(*ExecuteRequest_Approval)(nil),
 		(*ExecuteRequest_Interrupt)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[25].OneofWrappers = []any{}
-	file_clinvk_backend_v1_backend_proto_msgTypes[29].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[26].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[30].OneofWrappers = []any{
 		(*Part_Text)(nil),
 		(*Part_Blob)(nil),
 		(*Part_ToolCall)(nil),
 		(*Part_ToolResult)(nil),
 		(*Part_Reasoning)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[30].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[31].OneofWrappers = []any{
 		(*Blob_Data)(nil),
 		(*Blob_Path)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[33].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[34].OneofWrappers = []any{
 		(*ToolChoice_Auto)(nil),
 		(*ToolChoice_Required)(nil),
 		(*ToolChoice_None)(nil),
 		(*ToolChoice_Name)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[37].OneofWrappers = []any{
+	file_clinvk_backend_v1_backend_proto_msgTypes[38].OneofWrappers = []any{
 		(*ExecuteResponse_Started)(nil),
 		(*ExecuteResponse_TextDelta)(nil),
 		(*ExecuteResponse_ReasoningDelta)(nil),
@@ -5769,15 +5966,15 @@ func file_clinvk_backend_v1_backend_proto_init() {
 		(*ExecuteResponse_Completed)(nil),
 		(*ExecuteResponse_Failed)(nil),
 	}
-	file_clinvk_backend_v1_backend_proto_msgTypes[45].OneofWrappers = []any{}
-	file_clinvk_backend_v1_backend_proto_msgTypes[48].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[46].OneofWrappers = []any{}
+	file_clinvk_backend_v1_backend_proto_msgTypes[49].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clinvk_backend_v1_backend_proto_rawDesc), len(file_clinvk_backend_v1_backend_proto_rawDesc)),
 			NumEnums:      11,
-			NumMessages:   60,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

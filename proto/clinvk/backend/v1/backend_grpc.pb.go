@@ -28,6 +28,7 @@ const (
 	BackendService_ListSessions_FullMethodName  = "/clinvk.backend.v1.BackendService/ListSessions"
 	BackendService_DeleteSession_FullMethodName = "/clinvk.backend.v1.BackendService/DeleteSession"
 	BackendService_Relieve_FullMethodName       = "/clinvk.backend.v1.BackendService/Relieve"
+	BackendService_Preview_FullMethodName       = "/clinvk.backend.v1.BackendService/Preview"
 )
 
 // BackendServiceClient is the client API for BackendService service.
@@ -76,6 +77,9 @@ type BackendServiceClient interface {
 	// holds until the next call and must answer within two seconds; processes may
 	// end in the background. Turns that run are not touched.
 	Relieve(ctx context.Context, in *RelieveRequest, opts ...grpc.CallOption) (*RelieveResponse, error)
+	// Preview says how Execute would run its CLI for the same Start. It starts
+	// nothing, calls no model, and answers within two seconds.
+	Preview(ctx context.Context, in *PreviewRequest, opts ...grpc.CallOption) (*PreviewResponse, error)
 }
 
 type backendServiceClient struct {
@@ -179,6 +183,16 @@ func (c *backendServiceClient) Relieve(ctx context.Context, in *RelieveRequest, 
 	return out, nil
 }
 
+func (c *backendServiceClient) Preview(ctx context.Context, in *PreviewRequest, opts ...grpc.CallOption) (*PreviewResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewResponse)
+	err := c.cc.Invoke(ctx, BackendService_Preview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BackendServiceServer is the server API for BackendService service.
 // All implementations must embed UnimplementedBackendServiceServer
 // for forward compatibility.
@@ -225,6 +239,9 @@ type BackendServiceServer interface {
 	// holds until the next call and must answer within two seconds; processes may
 	// end in the background. Turns that run are not touched.
 	Relieve(context.Context, *RelieveRequest) (*RelieveResponse, error)
+	// Preview says how Execute would run its CLI for the same Start. It starts
+	// nothing, calls no model, and answers within two seconds.
+	Preview(context.Context, *PreviewRequest) (*PreviewResponse, error)
 	mustEmbedUnimplementedBackendServiceServer()
 }
 
@@ -261,6 +278,9 @@ func (UnimplementedBackendServiceServer) DeleteSession(context.Context, *DeleteS
 }
 func (UnimplementedBackendServiceServer) Relieve(context.Context, *RelieveRequest) (*RelieveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Relieve not implemented")
+}
+func (UnimplementedBackendServiceServer) Preview(context.Context, *PreviewRequest) (*PreviewResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Preview not implemented")
 }
 func (UnimplementedBackendServiceServer) mustEmbedUnimplementedBackendServiceServer() {}
 func (UnimplementedBackendServiceServer) testEmbeddedByValue()                        {}
@@ -434,6 +454,24 @@ func _BackendService_Relieve_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BackendService_Preview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BackendServiceServer).Preview(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BackendService_Preview_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BackendServiceServer).Preview(ctx, req.(*PreviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BackendService_ServiceDesc is the grpc.ServiceDesc for BackendService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -472,6 +510,10 @@ var BackendService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Relieve",
 			Handler:    _BackendService_Relieve_Handler,
+		},
+		{
+			MethodName: "Preview",
+			Handler:    _BackendService_Preview_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
