@@ -185,11 +185,15 @@ func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
 		Backend: to.backend, Model: shownModel(t, to), Ignored: ignored,
 		engine: e, turn: turn, to: to, leave: leave, begin: begin, admitted: time.Now(),
 	}
+	if turn.Session != nil {
+		x.Session = turn.Session.ID
+	}
 	x.shapeFor(info.Describe.GetCapabilities(), output)
 	if err := x.open(ctx); err != nil {
 		x.Close()
 		return nil, err
 	}
+	x.watch.watcher = turn.Watcher
 	return x, nil
 }
 

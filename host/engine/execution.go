@@ -26,6 +26,8 @@ type Execution struct {
 	Model string
 	// Ignored lists parameters that the backend does not honour (Field…).
 	Ignored []string
+	// Session is the id of the session that the turn belongs to; empty: none.
+	Session string
 
 	engine *Engine
 	turn   *Turn
@@ -53,6 +55,8 @@ type Execution struct {
 	shape       *shaper            // nil: the client sees the events as they are
 	hang        context.CancelFunc // ends the call to the plugin
 	interrupted bool               // the client asked for the end
+	diverged    bool               // the backend holds something else than the client has seen
+	watch       watch
 }
 
 // Replay is an execution whose events come from a function, for tests of those
@@ -94,6 +98,7 @@ func (x *Execution) open(parent context.Context) error {
 	}
 	start := startToProto(x.ID, x.to.model, x.turn)
 	x.useLive(start)
+	x.useSession(start)
 	ctx, hang := x.callContext()
 	x.hang = hang
 	stream, err := lease.Client().Execute(ctx)
@@ -148,7 +153,9 @@ func (x *Execution) useLive(start *backendv1.Start) {
 
 // Next returns the next event, io.EOF after *Completed, or the turn's failure as
 // an *Error. It blocks until something happens.
-func (x *Execution) Next() (Event, error) {
+func (x *Execution) Next() (Event, error) { return x.watch.see(x.next()) }
+
+func (x *Execution) next() (Event, error) {
 	if x.source != nil {
 		ev, err := x.source()
 		x.mark(ev)
@@ -158,6 +165,9 @@ func (x *Execution) Next() (Event, error) {
 		if ev := x.pop(); ev != nil {
 			x.mark(ev)
 			x.tally(ev)
+			if c, ok := ev.(*Completed); ok && x.diverged {
+				c.SessionToken = nil
+			}
 			return ev, nil
 		}
 		if x.over != nil {
@@ -363,7 +373,10 @@ func (x *Execution) sendInterruptLocked() {
 
 // Close ends the turn if it still runs and gives its place to the next. It may be
 // called more than once.
-func (x *Execution) Close() { x.release(errClosed) }
+func (x *Execution) Close() {
+	x.release(errClosed)
+	x.watch.gone(x.canceled(errClosed))
+}
 
 func (x *Execution) release(cause error) {
 	if x.source != nil {

@@ -97,6 +97,9 @@ func prefixKeys(generation uint64, to target, t *Turn) []prefixKey {
 	w.string(t.ToolChoice.Name)
 	w.flag(t.SingleCall)
 	w.string(t.WorkingDir)
+	if t.Session != nil { // what its backend did for one is no other's business
+		w.string(t.Session.ID)
+	}
 	w.string(t.System)
 	w.string(string(t.OutputSchema))
 	w.strings(t.ExtraArguments)

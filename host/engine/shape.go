@@ -112,7 +112,7 @@ func (x *Execution) reshape(completed *backendv1.Completed) {
 			"the answer of backend %s is larger than %d MiB, too large to be checked against a schema", x.to.backend, maxAnswer>>20)})
 		return
 	case s.cut() && s.hurry == nil:
-		x.forget() // the plugin holds more than the client has seen
+		x.diverge() // the plugin holds more than the client has seen
 		if completed == nil && !s.limit.open {
 			x.hurryUp()
 		}

@@ -124,7 +124,7 @@ func (x *Execution) conclude(f *former) {
 	case violation == nil:
 		if !f.strict {
 			if answer != f.text.String() {
-				x.forget()
+				x.diverge()
 			}
 			f.say(answer)
 		}
@@ -156,7 +156,8 @@ func (x *Execution) repair(f *former, violation error) error {
 	turn.Messages = append(turn.Messages[:len(turn.Messages):len(turn.Messages)],
 		Message{Role: RoleAssistant, Parts: []Part{Text(wrong)}},
 		Message{Role: RoleUser, Parts: []Part{Text(complaint(violation))}})
-	turn.NoLive = true // the client will never have this history
+	turn.NoLive, turn.Session = true, nil // the client will never have this history
+	x.diverged = true
 	if turn.Timeout > 0 {
 		turn.Timeout -= time.Since(x.admitted)
 		if turn.Timeout <= 0 {

@@ -41,6 +41,10 @@ type Turn struct {
 	NoLive bool
 	// StrictParams turns parameters that would be ignored into an error.
 	StrictParams bool
+	// Session is nil when the conversation is not kept.
+	Session *Session
+	// Watcher follows the turn once it runs; nil: nobody does.
+	Watcher Watcher
 }
 
 // Mode says what the backend is used for; the numbers of these enums are the

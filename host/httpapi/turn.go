@@ -16,6 +16,10 @@ const (
 	headerModel   = "X-Clinvk-Model"
 	headerIgnored = "X-Clinvk-Ignored"
 	headerTiming  = "Server-Timing"
+	// headerSession names the session that a turn belongs to. A request names it, too.
+	headerSession = "X-Clinvk-Session"
+	// headerExecution is the id that a running turn is cancelled by.
+	headerExecution = "X-Clinvk-Execution"
 )
 
 // BeginTurn sets the headers that every answer of a turn has. ignored are the
@@ -24,6 +28,10 @@ func BeginTurn(w http.ResponseWriter, x *engine.Execution, ignored []string) {
 	h := w.Header()
 	h.Set(headerBackend, header(x.Backend))
 	h.Set(headerModel, header(x.Model))
+	h.Set(headerExecution, header(x.ID))
+	if x.Session != "" {
+		h.Set(headerSession, header(x.Session))
+	}
 	setIgnored(h, ignored)
 	h.Set(headerTiming, timing(x.Timing()))
 }

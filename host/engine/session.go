@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"io"
+	"sync"
+
+	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+)
+
+// Session says that the conversation of a turn is kept. The transcript is the caller's:
+// Turn.Messages is all of it. What is here is the backend's part.
+type Session struct {
+	// ID that the session is known by.
+	ID string
+	// Token is the backend's own name for the conversation; nil: it has none.
+	Token []byte
+	// Held is how many of Turn.Messages the backend's session holds.
+	Held int
+	// Fork branches the backend's session instead of continuing it.
+	Fork bool
+}
+
+// Watcher follows a turn as its client sees it. Its methods are called one at a time,
+// before the client gets what they are told.
+type Watcher interface {
+	// Event takes the next event. The last one is *Completed; its SessionToken is nil
+	// when the backend's session holds something else than the client has seen. An
+	// error ends the turn: it is given out instead of the event.
+	Event(ev Event) error
+	// Failed says that the turn ended without *Completed, or that the client has gone.
+	Failed(err *Error)
+}
+
+// watch calls a Watcher until it knows the end.
+type watch struct {
+	mu      sync.Mutex
+	watcher Watcher // nil: nobody watches, or the end was told
+	err     error   // what the watcher made of the end
+}
+
+// see shows what Next returns to the watcher, and returns what Next returns then.
+func (w *watch) see(ev Event, err error) (Event, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.err != nil:
+		return nil, w.err
+	case w.watcher == nil:
+		return ev, err
+	case err == io.EOF: //nolint:errorlint // as Next returns it
+		return nil, err
+	case err != nil:
+		w.watcher.Failed(AsError(err))
+		w.watcher = nil
+		return ev, err
+	}
+	if w.err = w.watcher.Event(ev); w.err != nil {
+		w.err, w.watcher = AsError(w.err), nil
+		return nil, w.err
+	}
+	if _, over := ev.(*Completed); over {
+		w.watcher = nil
+	}
+	return ev, nil
+}
+
+// gone says that nobody asks for the rest.
+func (w *watch) gone(err *Error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.watcher != nil {
+		w.watcher.Failed(err)
+		w.watcher = nil
+	}
+}
+
+// Resolve says which backend would answer a turn, and with which of its own models;
+// the latter is empty for the CLI's own choice. The error is an *Error.
+func (e *Engine) Resolve(t *Turn) (backend, model string, err error) {
+	to, err := e.route(t)
+	return to.backend, to.model, err
+}
+
+// useSession tells the backend which of its sessions the turn belongs to, if it keeps
+// any in this mode.
+func (x *Execution) useSession(start *backendv1.Start) {
+	s := x.turn.Session
+	info, _ := x.engine.backends.Info(x.to.backend)
+	caps := info.Describe.GetCapabilities().GetSessions()
+	if s == nil || caps == nil || caps.GetAgentOnly() && x.turn.Mode != ModeAgent {
+		return
+	}
+	start.Session = &backendv1.Session{Action: backendv1.SessionAction_SESSION_ACTION_CREATE}
+	if len(s.Token) == 0 || s.Fork && !caps.GetFork() {
+		return
+	}
+	start.Session.Action = backendv1.SessionAction_SESSION_ACTION_RESUME
+	if s.Fork {
+		start.Session.Action = backendv1.SessionAction_SESSION_ACTION_FORK
+	}
+	start.Session.Token, start.Session.MessagesHeld = s.Token, uint32(s.Held) //nolint:gosec // a number of messages
+}
+
+// diverge says that the backend holds something else than the client has seen.
+func (x *Execution) diverge() {
+	x.forget()
+	x.diverged = true
+}
