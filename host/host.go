@@ -26,6 +26,7 @@ import (
 	"github.com/clinvk/clinvk/host/httpapi/openapi"
 	"github.com/clinvk/clinvk/host/httpapi/rest"
 	"github.com/clinvk/clinvk/host/runner"
+	"github.com/clinvk/clinvk/host/session"
 	"github.com/clinvk/clinvk/host/store/sqlite"
 	"github.com/clinvk/clinvk/host/supervisor"
 )
@@ -69,6 +70,7 @@ type Host struct {
 	supervisor *supervisor.Supervisor
 	engine     *engine.Engine
 	handler    *httpapi.Server
+	sessions   *session.Keeper
 	responses  *responses.Dialect
 	store      *sqlite.Store // nil: it could not be opened
 	// Refused lists plugins that New found and that must not run, with the reason.
@@ -119,13 +121,15 @@ func New(ctx context.Context, c Config) (*Host, error) {
 // openStore opens the store and makes what needs it. A server without does all that
 // needs no state.
 func (h *Host) openStore(ctx context.Context, m *media.Fetcher) {
-	c := responses.Config{Engine: h.engine, Media: m, StrictParams: h.config.Settings.Server.StrictParams, Logger: h.log}
+	c := responses.Config{Media: m, StrictParams: h.config.Settings.Server.StrictParams, Logger: h.log}
 	s, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.config.Settings.Home, "clinvk.db"), Logger: h.log})
 	if err != nil {
-		h.log.Error("there is no store: responses cannot be kept or continued", "error", err)
+		h.log.Error("there is no store: sessions and responses cannot be kept or continued", "error", err)
 	} else {
 		h.store, c.Store = s, s
 	}
+	h.sessions = h.newSessions()
+	c.Engine = h.turns()
 	h.responses = responses.New(c)
 }
 
@@ -139,12 +143,12 @@ func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
 	return httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{
 			rest.New(rest.Config{
-				Engine: h.engine, StrictParams: server.StrictParams, MaxParallel: parallel.MaxWorkers, FailFast: parallel.FailFast,
+				Engine: h.turns(), Sessions: h.sessions, StrictParams: server.StrictParams, MaxParallel: parallel.MaxWorkers, FailFast: parallel.FailFast,
 				Media: m,
 			}),
-			openai.New(openai.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: m}),
+			openai.New(openai.Config{Engine: h.turns(), StrictParams: server.StrictParams, Media: m}),
 			h.responses,
-			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: m}),
+			anthropic.New(anthropic.Config{Engine: h.turns(), StrictParams: server.StrictParams, Media: m}),
 		},
 		Fallback: meta.New(meta.Config{Engine: h.engine, Version: h.config.Version, OpenAPI: document, Detailed: keys.Authenticated}),
 		Guard: httpapi.Guard{

@@ -20,8 +20,9 @@ func (a *Answer) Text() string {
 	return b.String()
 }
 
-// answerBuilder puts the parts of an answer together.
-type answerBuilder struct {
+// AnswerBuilder puts the parts of an answer together. The zero value is ready; one
+// goroutine uses it.
+type AnswerBuilder struct {
 	done  []Part
 	text  strings.Builder
 	open  *Reasoning // the reasoning block that is being read
@@ -30,8 +31,8 @@ type answerBuilder struct {
 	size  int
 }
 
-// add takes an event in; false: the answer is too large to be kept.
-func (b *answerBuilder) add(ev Event) bool {
+// Add takes an event in; false: the answer is larger than 4 MiB, too large to be kept.
+func (b *AnswerBuilder) Add(ev Event) bool {
 	switch v := ev.(type) {
 	case *TextDelta:
 		b.begin('t', v.Block)
@@ -53,7 +54,7 @@ func (b *answerBuilder) add(ev Event) bool {
 	return b.size <= maxAnswer
 }
 
-func (b *answerBuilder) begin(kind byte, block int) {
+func (b *AnswerBuilder) begin(kind byte, block int) {
 	if b.kind == kind && b.block == block {
 		return
 	}
@@ -65,7 +66,7 @@ func (b *answerBuilder) begin(kind byte, block int) {
 	}
 }
 
-func (b *answerBuilder) flush() {
+func (b *AnswerBuilder) flush() {
 	switch b.kind {
 	case 't':
 		b.done = append(b.done, Text(b.text.String()))
@@ -77,7 +78,8 @@ func (b *answerBuilder) flush() {
 	b.text.Reset()
 }
 
-func (b *answerBuilder) parts() []Part {
+// Parts are what there is so far.
+func (b *AnswerBuilder) Parts() []Part {
 	b.flush()
 	return b.done
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -255,7 +256,7 @@ func (e *Engine) prepare(t *Turn, to target) *Turn {
 		}
 	}
 	if c.Mode == ModeUnspecified {
-		c.Mode = ModeChat
+		c.Mode = cmp.Or(c.DefaultMode, ModeChat)
 	}
 	if c.Mode == ModeChat {
 		c.WorkingDir, c.Approval, c.Sandbox = "", ApprovalUnspecified, SandboxUnspecified

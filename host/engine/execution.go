@@ -45,7 +45,7 @@ type Execution struct {
 	lease   Lease
 	stream  backendv1.BackendService_ExecuteClient
 	events  normalizer
-	answer  answerBuilder
+	answer  AnswerBuilder
 	said    int   // bytes of the answer that went out
 	over    error // what Next returns from now on
 	retried bool
@@ -191,13 +191,13 @@ func (x *Execution) pop() Event {
 
 // keep adds an event to the answer that is remembered with a live conversation.
 func (x *Execution) keep(ev Event) {
-	if x.keys != nil && !x.answer.add(ev) {
+	if x.keys != nil && !x.answer.Add(ev) {
 		x.forget() // too large to be continued
 	}
 }
 
 // forget says that the conversation cannot be continued live.
-func (x *Execution) forget() { x.keys, x.answer = nil, answerBuilder{} }
+func (x *Execution) forget() { x.keys, x.answer = nil, AnswerBuilder{} }
 
 // mark notes when the first part of the answer came.
 func (x *Execution) mark(ev Event) {
@@ -326,7 +326,7 @@ func (x *Execution) remember(c *backendv1.Completed) {
 		return
 	}
 	info, _ := x.engine.backends.Info(x.to.backend)
-	parts := x.answer.parts()
+	parts := x.answer.Parts()
 	last := x.keys[len(x.keys)-1]
 	l := &live{
 		token: c.GetLiveToken(), held: len(x.turn.Messages) + 1,

@@ -21,13 +21,13 @@ func Collect(x *Execution) (*Answer, error) {
 }
 
 func gather(x *Execution, each func(Event)) ([]Part, *Completed, *Error) {
-	var b answerBuilder
+	var b AnswerBuilder
 	for {
 		ev, err := x.Next()
 		if err != nil {
-			return b.parts(), nil, AsError(err)
+			return b.Parts(), nil, AsError(err)
 		}
-		fits := b.add(ev)
+		fits := b.Add(ev)
 		if each != nil {
 			each(ev)
 		}
@@ -35,7 +35,7 @@ func gather(x *Execution, each func(Event)) ([]Part, *Completed, *Error) {
 			return nil, nil, tooLarge(x.Backend)
 		}
 		if c, ok := ev.(*Completed); ok {
-			return b.parts(), c, nil
+			return b.Parts(), c, nil
 		}
 	}
 }

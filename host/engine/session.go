@@ -1,11 +1,31 @@
 package engine
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
+
+// Keep is what a client asks for about the conversation of its turn. The engine itself
+// keeps none: package session does, which stands before it.
+type Keep struct {
+	// ID of the session to continue, or a prefix of it; empty: a new session is made.
+	ID string
+	// Create says that ID is the whole id, and that the session is made when it is not
+	// there. Of the messages those after the last one of the model are new.
+	Create bool
+	// Fork continues in a new session that begins as a copy of this one.
+	Fork bool
+	// Title of a new session; empty: it is made of the first message.
+	Title string
+	// Tags and Metadata are added to those of the session.
+	Tags     []string
+	Metadata map[string]string
+}
 
 // Session says that the conversation of a turn is kept. The transcript is the caller's:
 // Turn.Messages is all of it. What is here is the backend's part.
@@ -74,12 +94,38 @@ func (w *watch) gone(err *Error) {
 	}
 }
 
-// Resolve says which backend would answer a turn, and with which of its own models;
-// the latter is empty for the CLI's own choice. The error is an *Error.
-func (e *Engine) Resolve(t *Turn) (backend, model string, err error) {
+// Resolve says which backend would answer a turn, and by which name Turn.Model alone asks
+// for the same again. The error is an *Error.
+func (e *Engine) Resolve(t *Turn) (backend, name string, err error) {
 	to, err := e.route(t)
-	return to.backend, to.model, err
+	if err != nil {
+		return "", "", err
+	}
+	return to.backend, shownModel(t, to), nil
 }
+
+// DeleteSession has a backend forget a session of its own. One that keeps none, or
+// none that can be deleted, has nothing to forget.
+func (e *Engine) DeleteSession(ctx context.Context, backend string, token []byte) error {
+	info, ok := e.backends.Info(backend)
+	if !ok || !info.Describe.GetCapabilities().GetSessions().GetList() {
+		return nil
+	}
+	lease, err := e.backends.Acquire(ctx, backend)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
+	defer cancel()
+	if _, err := lease.Client().DeleteSession(ctx, &backendv1.DeleteSessionRequest{Token: token}); err != nil {
+		return fmt.Errorf("deleting a session of backend %s: %w", backend, err)
+	}
+	return nil
+}
+
+// deleteTimeout is far more than the removal of some files takes.
+const deleteTimeout = 10 * time.Second
 
 // useSession tells the backend which of its sessions the turn belongs to, if it keeps
 // any in this mode.

@@ -18,11 +18,14 @@ type Turn struct {
 	// different owners are never joined.
 	Owner string
 
-	Mode       Mode
-	System     string
-	Messages   []Message
-	Tools      []Tool
-	ToolChoice ToolChoice
+	Mode Mode
+	// DefaultMode is that of a turn without a Mode of its own, or of its session's or
+	// alias's; unspecified: chat.
+	DefaultMode Mode
+	System      string
+	Messages    []Message
+	Tools       []Tool
+	ToolChoice  ToolChoice
 	// SingleCall says that the answer may have at most one call of the client's tools.
 	SingleCall   bool
 	OutputSchema json.RawMessage
@@ -41,7 +44,9 @@ type Turn struct {
 	NoLive bool
 	// StrictParams turns parameters that would be ignored into an error.
 	StrictParams bool
-	// Session is nil when the conversation is not kept.
+	// Keep asks for the conversation to be kept; nil: it is not.
+	Keep *Keep
+	// Session is what became of Keep; nil when the conversation is not kept.
 	Session *Session
 	// Watcher follows the turn once it runs; nil: nobody does.
 	Watcher Watcher

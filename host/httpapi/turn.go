@@ -93,10 +93,13 @@ func SetMode(t *engine.Turn, mode, workdir, approval, sandbox string, params [4]
 	return nil
 }
 
-// ModeOf applies the X-Clinvk-Mode, -Workdir, -Approval-Mode and -Sandbox-Mode
+// ModeOf applies the X-Clinvk-Mode, -Workdir, -Approval-Mode, -Sandbox-Mode and -Session
 // headers of dialects whose bodies have no place for them.
 func ModeOf(r *http.Request, t *engine.Turn) error {
 	h := r.Header
+	if id := h.Get(headerSession); id != "" {
+		t.Keep = &engine.Keep{ID: id, Create: true}
+	}
 	return SetMode(t, h.Get("X-Clinvk-Mode"), h.Get("X-Clinvk-Workdir"), h.Get("X-Clinvk-Approval-Mode"), h.Get("X-Clinvk-Sandbox-Mode"),
 		[4]string{"X-Clinvk-Mode", "X-Clinvk-Workdir", "X-Clinvk-Approval-Mode", "X-Clinvk-Sandbox-Mode"})
 }

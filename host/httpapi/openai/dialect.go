@@ -147,6 +147,9 @@ func (d *Dialect) prepare(r *http.Request, q *request) error {
 	if err := httpapi.ModeOf(r, &q.turn); err != nil {
 		return err
 	}
+	if q.turn.Keep != nil && q.choices() > 1 {
+		return &wire.Error{Path: "n", Problem: "must be 1 in a session (X-Clinvk-Session): it goes on with one answer"}
+	}
 	return d.config.Media.Complete(r.Context(), &q.turn)
 }
 

@@ -9,6 +9,7 @@ import (
 // answer is what POST /prompt answers.
 type answer struct {
 	ExecutionID  string `json:"execution_id"`
+	SessionID    string `json:"session_id"`
 	Backend      string `json:"backend"`
 	Model        string `json:"model"`
 	ExitCode     int    `json:"exit_code"`
@@ -31,7 +32,7 @@ type usage struct {
 
 func answerOf(x *engine.Execution, a *engine.Answer) answer {
 	return answer{
-		ExecutionID: x.ID, Backend: x.Backend, Model: shown(x, a.Model),
+		ExecutionID: x.ID, SessionID: x.Session, Backend: x.Backend, Model: shown(x, a.Model),
 		DurationMS: x.Timing().Total.Milliseconds(), Output: a.Text(),
 		FinishReason: finishReason(a.Reason), TokenUsage: usageOf(a.Usage),
 	}

@@ -36,6 +36,9 @@ func (d *Dialect) compare(w http.ResponseWriter, r *http.Request, _ httprouter.P
 	if q.Backend != "" {
 		return bad("backend", "backend is for one; name those to compare in backends")
 	}
+	if err := q.alone(); err != nil {
+		return err
+	}
 	if err := checkFormat(q.OutputFormat); err != nil {
 		return err
 	}

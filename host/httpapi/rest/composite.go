@@ -50,6 +50,9 @@ func (d *Dialect) turn(r *http.Request, p *prompt, where string) (*engine.Turn, 
 	if p.OutputFormat == formatStream {
 		return nil, bad(where+"/output_format", "%s: stream-json is for the whole request: set output_format beside it", where)
 	}
+	if err := p.alone(); err != nil {
+		return nil, within(where, err)
+	}
 	t, err := p.turn()
 	if err != nil {
 		return nil, within(where, err)

@@ -61,7 +61,7 @@ type events struct {
 func (e *events) make(kind string, content any) event {
 	e.sequence++
 	return event{
-		Type: kind, Backend: e.x.Backend, Timestamp: now(),
+		Type: kind, Backend: e.x.Backend, SessionID: e.x.Session, Timestamp: now(),
 		Sequence: e.sequence, Content: content,
 	}
 }

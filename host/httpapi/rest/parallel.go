@@ -25,7 +25,6 @@ type task struct {
 	prompt
 	ID   string         `json:"id"`
 	Name string         `json:"name"`
-	Tags []string       `json:"tags"`
 	Meta map[string]any `json:"meta"`
 }
 

@@ -28,6 +28,10 @@ type prompt struct {
 	Mode            string            `json:"mode"`
 	Workdir         string            `json:"workdir"`
 	Ephemeral       bool              `json:"ephemeral"`
+	SessionID       string            `json:"session_id"`
+	Fork            bool              `json:"fork"`
+	Title           string            `json:"title"`
+	Tags            []string          `json:"tags"`
 	ApprovalMode    string            `json:"approval_mode"`
 	SandboxMode     string            `json:"sandbox_mode"`
 	OutputFormat    string            `json:"output_format"`
@@ -59,6 +63,35 @@ func (i *image) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*plain)(i))
 }
 
+// keep is what the prompt asks for about its session; nil: none is kept.
+func (p *prompt) keep() (*engine.Keep, error) {
+	if p.Fork && p.SessionID == "" {
+		return nil, bad("fork", "fork needs the session that is to be branched: set session_id")
+	}
+	if err := checkLabels(p.Title, p.Tags, p.Metadata); err != nil {
+		return nil, err
+	}
+	if !p.Ephemeral {
+		return &engine.Keep{ID: p.SessionID, Fork: p.Fork, Title: p.Title, Tags: p.Tags, Metadata: p.Metadata}, nil
+	}
+	if p.SessionID != "" {
+		return nil, bad("ephemeral", "ephemeral keeps no session, so session_id cannot be continued; leave one of them out")
+	}
+	return nil, nil //nolint:nilnil // as documented
+}
+
+// alone refuses what is for one prompt only: those of several keep no sessions.
+func (p *prompt) alone() error {
+	switch {
+	case p.SessionID != "":
+		return bad("session_id", "session_id is for POST /api/v1/prompt; prompts of several keep no session")
+	case p.Fork:
+		return bad("fork", "fork is for POST /api/v1/prompt; prompts of several keep no session")
+	}
+	p.Ephemeral = true
+	return checkLabels(p.Title, p.Tags, p.Metadata)
+}
+
 func bad(param, format string, args ...any) error {
 	e := httpapi.Errorf(http.StatusBadRequest, format, args...)
 	e.Param = param
@@ -84,7 +117,7 @@ func (p *prompt) turn() (*engine.Turn, error) {
 		return nil, bad("timeout_secs", "timeout_secs must not be negative")
 	}
 	t := &engine.Turn{
-		Backend: p.Backend, Model: p.Model, Mode: engine.ModeAgent, System: p.SystemPrompt,
+		Backend: p.Backend, Model: p.Model, DefaultMode: engine.ModeAgent, System: p.SystemPrompt,
 		MaxSteps: p.MaxTurns, ExtraArguments: p.Extra, NoLive: true,
 		Timeout:  time.Duration(p.TimeoutSecs * float64(time.Second)),
 		Sampling: engine.Sampling{MaxOutputTokens: p.MaxTokens, ReasoningEffort: p.ReasoningEffort},

@@ -30,6 +30,8 @@ type Config struct {
 	// StrictParams makes parameters that would be ignored an error
 	// (server.strict_params).
 	StrictParams bool
+	// Sessions manages what is kept; required.
+	Sessions Sessions
 	// Media fetches linked images; nil: none are.
 	Media *media.Fetcher
 	// MaxParallel is how many tasks of a request run at a time when it does not say
@@ -67,6 +69,10 @@ func (d *Dialect) Routes() []httpapi.Route {
 		{Method: http.MethodPost, Pattern: "/api/v1/parallel", OperationID: "parallel", Handle: d.parallel},
 		{Method: http.MethodPost, Pattern: "/api/v1/chain", OperationID: "chain", Handle: d.chain},
 		{Method: http.MethodPost, Pattern: "/api/v1/compare", OperationID: "compare", Handle: d.compare},
+		{Method: http.MethodGet, Pattern: "/api/v1/sessions", OperationID: "listSessions", Handle: d.listSessions},
+		{Method: http.MethodGet, Pattern: "/api/v1/sessions/:id", OperationID: "getSession", Handle: d.getSession},
+		{Method: http.MethodPatch, Pattern: "/api/v1/sessions/:id", OperationID: "changeSession", Handle: d.changeSession},
+		{Method: http.MethodDelete, Pattern: "/api/v1/sessions/:id", OperationID: "deleteSession", Handle: d.deleteSession},
 		{Method: http.MethodGet, Pattern: "/api/v1/backends", OperationID: "listBackends", Handle: d.backends},
 		{Method: http.MethodGet, Pattern: "/api/v1/backends/:name", OperationID: "getBackend", Handle: d.backend},
 		{Method: http.MethodPost, Pattern: "/api/v1/backends/:name/restart", OperationID: "restartBackend", Handle: d.restart},
@@ -92,6 +98,10 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 	if err != nil {
 		return err
 	}
+	if turn.Keep, err = p.keep(); err != nil {
+		return err
+	}
+	turn.NoLive = turn.Keep == nil
 	if err := d.complete(r, turn); err != nil {
 		return err
 	}

@@ -214,6 +214,9 @@ func (d *Dialect) read(r *http.Request) (*request, error) {
 	if err := httpapi.ModeOf(r, &q.turn); err != nil {
 		return nil, err
 	}
+	if q.turn.Keep != nil && q.previous != "" {
+		return nil, &wire.Error{Path: "previous_response_id", Problem: "cannot be used in a session (X-Clinvk-Session), which has its own history"}
+	}
 	if q.background || q.store != nil && *q.store {
 		if err := d.needStore("store and background"); err != nil {
 			return nil, err

@@ -1,0 +1,277 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/store"
+)
+
+// conversation is a session with its turn under way. It is the turn's Watcher: the
+// engine calls it from one goroutine at a time.
+type conversation struct {
+	keeper         *Keeper
+	ctx            context.Context //nolint:containedctx // outlives the request: what was said is kept
+	turn           *engine.Turn
+	session        *store.Session
+	backend, model string           // that answer now; model is a name for Turn.Model
+	new            []engine.Message // what this turn adds
+	fresh          bool             // the session is not in the store yet
+	branch         bool             // it was made for this turn, as a copy
+	release        func()
+
+	answer  engine.AnswerBuilder
+	started *engine.Started
+	acts    activity
+	large   bool // the answer is too large to be kept
+}
+
+// storeTimeout bounds the writing of one turn: it takes a millisecond, but another
+// process may be writing.
+const storeTimeout = 30 * time.Second
+
+// Event takes in what the client gets next.
+func (c *conversation) Event(ev engine.Event) error {
+	c.large = c.large || !c.answer.Add(ev)
+	switch v := ev.(type) {
+	case *engine.Started:
+		c.started = v
+	case *engine.ToolCallDone:
+		if !v.Client {
+			c.acts.use(v)
+		}
+	case *engine.ToolResultEvent:
+		c.acts.output(v)
+	case *engine.Completed:
+		return c.completed(v)
+	}
+	return nil
+}
+
+func (c *conversation) completed(v *engine.Completed) error {
+	defer c.release()
+	if c.large {
+		err := engine.Errorf(engine.CodeTooLarge, "the answer is larger than 4 MiB, too large to be kept in session %s; ask for it with \"ephemeral\": true", c.session.ID)
+		c.failed(err)
+		return err
+	}
+	var token []byte
+	if len(v.SessionToken) > 0 {
+		token = v.SessionToken
+	}
+	if err := c.save(v.Model, finishReason(v.Reason), StatusActive, v.Usage, token); err != nil {
+		c.keeper.log.Error("a turn was not kept", "session", c.session.ID, "error", err)
+		e := engine.Errorf(engine.CodeInternal, "the answer could not be kept in session %s: %w", c.session.ID, err)
+		e.Backend = c.backend
+		return e
+	}
+	return nil
+}
+
+// Failed keeps what the client has seen of a turn that did not end. One of which it
+// has seen nothing leaves no trace but the status.
+func (c *conversation) Failed(err *engine.Error) {
+	defer c.release()
+	c.failed(err)
+}
+
+func (c *conversation) failed(cause *engine.Error) {
+	var usage engine.Usage
+	if cause.Usage != nil {
+		usage = *cause.Usage
+	}
+	reason, status := "error", StatusError
+	if cause.Code == engine.CodeCanceled {
+		reason, status = "cancelled", StatusActive
+	}
+	if c.said() && !c.large {
+		var model string
+		if c.started != nil {
+			model = c.started.Model
+		}
+		if err := c.save(model, reason, status, usage, nil); err != nil {
+			c.keeper.log.Error("what there was of a failed turn was not kept", "session", c.session.ID, "error", err)
+		}
+		return
+	}
+	c.drop()
+	if c.fresh || c.branch || c.started == nil {
+		return
+	}
+	// The backend's session may hold the question, and the transcript does not.
+	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
+	defer cancel()
+	none := []byte(nil)
+	if err := c.keeper.config.Store.ChangeSession(ctx, c.session.Owner, c.session.ID, store.Change{Status: &status, Token: &none}); err != nil {
+		c.keeper.log.Error("the end of a turn was not kept", "session", c.session.ID, "error", err)
+	}
+}
+
+// said tells whether there is something of an answer to go on with.
+func (c *conversation) said() bool { return len(c.answer.Parts()) > 0 }
+
+// drop takes a branch away that has no turn of its own.
+func (c *conversation) drop() {
+	defer c.release()
+	if !c.branch {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
+	defer cancel()
+	c.release()
+	c.release = func() {}
+	if _, err := c.keeper.config.Store.DeleteSession(ctx, c.session.Owner, c.session.ID); err != nil {
+		c.keeper.log.Error("an unused branch was not deleted", "session", c.session.ID, "error", err)
+	}
+}
+
+// save writes the turn, and the session with it when it is new.
+func (c *conversation) save(model, reason, status string, usage engine.Usage, token []byte) error {
+	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
+	defer cancel()
+	t, keep := c.turn, c.turn.Keep
+	parts := slices.Concat(c.acts.parts, partsOf(c.answer.Parts()))
+	a := store.Append{
+		Turn: store.SessionTurn{
+			User: encode(messagesOf(c.new)), Assistant: encode(parts), Backend: c.backend, Model: model, FinishReason: reason,
+			Created: time.Now(),
+		},
+		Text: searchText(c.new, parts),
+	}
+	if !c.keeper.config.OmitUsage {
+		a.Turn.Usage = usageOf(usage)
+	}
+	mode := modeName(t)
+	if c.fresh {
+		s := c.session
+		s.Backend, s.Model, s.Mode, s.WorkingDir, s.System, s.Token, s.Status = c.backend, c.model, mode, t.WorkingDir, t.System, token, status
+		return c.keeper.explain(s.ID, c.keeper.config.Store.CreateSession(ctx, s, &a))
+	}
+	a.Change = store.Change{
+		Backend: &c.backend, Model: &c.model, Status: &status, Mode: &mode, WorkingDir: &t.WorkingDir, System: &t.System, Token: &token,
+	}
+	if keep.Title != "" {
+		a.Change.Title = &keep.Title
+	}
+	if len(keep.Tags) > 0 {
+		tags := slices.Concat(c.session.Tags, keep.Tags)
+		a.Change.Tags = &tags
+	}
+	if len(keep.Metadata) > 0 {
+		metadata := merged(c.session.Metadata, keep.Metadata)
+		a.Change.Metadata = &metadata
+	}
+	_, err := c.keeper.config.Store.AppendTurn(ctx, c.session.Owner, c.session.ID, a)
+	return c.keeper.explain(c.session.ID, err)
+}
+
+func modeName(t *engine.Turn) string {
+	switch {
+	case t.Mode == engine.ModeAgent, t.Mode == engine.ModeUnspecified && t.DefaultMode == engine.ModeAgent:
+		return "agent"
+	}
+	return "chat"
+}
+
+func usageOf(u engine.Usage) store.Usage {
+	return store.Usage{
+		Input: engine.Known(u.InputTokens), Output: engine.Known(u.OutputTokens),
+		Cached: engine.Known(u.CacheReadTokens), Reasoning: engine.Known(u.ReasoningTokens),
+	}
+}
+
+func finishReason(r engine.FinishReason) string {
+	switch r {
+	case engine.FinishLength:
+		return "length"
+	case engine.FinishToolCalls:
+		return "tool_calls"
+	case engine.FinishStopSequence:
+		return "stop_sequence"
+	case engine.FinishContentFilter:
+		return "content_filter"
+	case engine.FinishInterrupted:
+		return "interrupted"
+	case engine.FinishStop:
+	}
+	return "stop"
+}
+
+// searchText is what a search finds a turn by.
+func searchText(question []engine.Message, answer []Part) string {
+	var b strings.Builder
+	add := func(text string) {
+		b.WriteString(text)
+		b.WriteByte('\n')
+	}
+	for _, m := range question {
+		for _, p := range m.Parts {
+			if text, ok := p.(engine.Text); ok {
+				add(string(text))
+			}
+		}
+	}
+	for _, p := range answer {
+		if p.Type == typeText {
+			add(p.Text)
+		}
+	}
+	return b.String()
+}
+
+// activity is what the backend's own tools did, for people to read. It is bounded: an
+// agent may read gigabytes.
+type activity struct {
+	parts []Part
+	size  int
+}
+
+// Bounds of an activity, in bytes: of one text, and of all together.
+const (
+	maxActivityText = 4 << 10
+	maxActivity     = 1 << 20
+)
+
+func (a *activity) use(call *engine.ToolCallDone) {
+	arguments := call.Arguments
+	if len(arguments) > maxActivityText || !json.Valid([]byte(arguments)) {
+		arguments = string(encode(clipped(arguments)))
+	}
+	a.add(Part{Type: typeToolUse, ID: call.ID, Name: call.Name, Arguments: arguments})
+}
+
+func (a *activity) output(r *engine.ToolResultEvent) {
+	p := Part{Type: typeToolOutput, ID: r.CallID, Name: r.Name, IsError: r.IsError}
+	for _, part := range r.Parts {
+		switch v := part.(type) {
+		case engine.Text:
+			p.Content = append(p.Content, Part{Type: typeText, Text: clipped(string(v))})
+		case engine.Blob:
+			p.Content = append(p.Content, Part{Type: typeText, Text: fmt.Sprintf("[%s, %d bytes]", v.MediaType, len(v.Data))})
+		}
+	}
+	a.add(p)
+}
+
+func (a *activity) add(p Part) {
+	size := 100 + len(p.Arguments)
+	for _, c := range p.Content {
+		size += len(c.Text)
+	}
+	if a.size+size <= maxActivity {
+		a.size += size
+		a.parts = append(a.parts, p)
+	}
+}
+
+func clipped(text string) string {
+	if len(text) <= maxActivityText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxActivityText], "") + fmt.Sprintf("… (%d bytes)", len(text))
+}
