@@ -2,6 +2,9 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"testing"
 
 	"github.com/clinvk/clinvk/host/store"
 )
@@ -49,4 +52,122 @@ type Sessions interface {
 	// PruneSessions deletes what is beyond the policy, as CleanSessions does.
 	PruneSessions(ctx context.Context, p store.Policy) ([]store.Deleted, error)
 	Close() error
+}
+
+// TestSessions runs the suite. open makes an empty store; again opens the same one a
+// second time, whether the first is closed or not. Whoever opens closes.
+func TestSessions(t *testing.T, open func(t *testing.T) (first Sessions, again func(t *testing.T) Sessions)) {
+	t.Helper()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, Sessions)
+	}{
+		{"session", testSession},
+		{"session with a turn", testSessionWithTurn},
+		{"another owner", testOwner},
+		{"prefix", testPrefix},
+		{"turns", testTurns},
+		{"hand-over", testHandOver},
+		{"change", testChange},
+		{"token", testToken},
+		{"delete", testDelete},
+		{"fork", testFork},
+		{"lease", testLease},
+		{"count", testCount},
+		{"order", testOrder},
+		{"filter", testFilter},
+		{"filter after changes", testFilterChanged},
+		{"search", testSearch},
+		{"search is bounded", testSearchBound},
+		{"long text", testLongText},
+		{"clean", testClean},
+		{"prune by age", testPruneAge},
+		{"prune by count", testPruneCount},
+		{"cancelled", testCancelled},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			first, _ := open(t)
+			test.run(t, first)
+		})
+	}
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, Sessions, func(*testing.T) Sessions)
+	}{
+		{"opened again", testReopen},
+		{"two at once", testTwo},
+		{"lease of another process", testTwoLease},
+		{"lease of one that is closed", testClosedLease},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			first, again := open(t)
+			test.run(t, first, again)
+		})
+	}
+}
+
+func create(t *testing.T, s Sessions, sessions ...store.Session) {
+	t.Helper()
+	for _, x := range sessions {
+		if err := s.CreateSession(t.Context(), &x, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// question is a turn with this text.
+func question(text string) store.Append {
+	return store.Append{Text: text, Turn: store.SessionTurn{User: fmt.Appendf(nil, "%q", text)}}
+}
+
+func appendTurn(t *testing.T, s Sessions, id string, a store.Append) {
+	t.Helper()
+	if _, err := s.AppendTurn(t.Context(), "", id, a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func changeSession(t *testing.T, s Sessions, id string, c store.Change) {
+	t.Helper()
+	if err := s.ChangeSession(t.Context(), "", id, c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, s Sessions, id string) *store.Session {
+	t.Helper()
+	x, err := s.Session(t.Context(), "", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func lease(t *testing.T, s Sessions, id string) (release func()) {
+	t.Helper()
+	release, err := s.Lease(t.Context(), "", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return release
+}
+
+func busy(t *testing.T, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, store.ErrBusy) {
+		t.Errorf("%s: got %v, want store.ErrBusy", what, err)
+	}
+}
+
+// ids lists the sessions that the filter chooses.
+func ids(t *testing.T, s Sessions, owner string, f store.Filter) (names []string, total int) {
+	t.Helper()
+	page, err := s.Sessions(t.Context(), owner, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range page.Sessions {
+		names = append(names, x.ID)
+	}
+	return names, page.Total
 }
