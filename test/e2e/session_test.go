@@ -27,8 +27,8 @@ type kept struct {
 	Detail       string `json:"detail"`
 }
 
-// call sends a request to a server and reads its JSON into out; nil: it is not read.
-func call(t *testing.T, method, url string, body, out any) (status int) {
+// request sends a request to a server and reads its JSON into out; nil: it is not read.
+func request(t *testing.T, method, url string, body, out any) (status int) {
 	t.Helper()
 	var text []byte
 	if body != nil {
@@ -110,7 +110,7 @@ func (k *keeper) restart(t *testing.T, crash bool) {
 // prompt runs a prompt; it must work.
 func (k *keeper) prompt(t *testing.T, body fields) (r kept) {
 	t.Helper()
-	if r.Status = call(t, http.MethodPost, k.server.URL+"/api/v1/prompt", body, &r); r.Status != http.StatusOK {
+	if r.Status = request(t, http.MethodPost, k.server.URL+"/api/v1/prompt", body, &r); r.Status != http.StatusOK {
 		t.Fatalf("status %d: %s", r.Status, r.Detail)
 	}
 	return r
@@ -213,13 +213,13 @@ func TestSessions(t *testing.T) {
 					Turns      int `json:"turns"`
 					Transcript []struct{ Turn int }
 				}
-				if call(t, http.MethodGet, k.server.URL+"/api/v1/sessions/"+talks[b].id[:8], nil, &full); full.Turns != 4 || len(full.Transcript) != 4 {
+				if request(t, http.MethodGet, k.server.URL+"/api/v1/sessions/"+talks[b].id[:8], nil, &full); full.Turns != 4 || len(full.Transcript) != 4 {
 					t.Errorf("%+v", full)
 				}
-				if status := call(t, http.MethodDelete, k.server.URL+"/api/v1/sessions/"+talks[b].id, nil, nil); status != http.StatusNoContent {
+				if status := request(t, http.MethodDelete, k.server.URL+"/api/v1/sessions/"+talks[b].id, nil, nil); status != http.StatusNoContent {
 					t.Errorf("status %d", status)
 				}
-				if status := call(t, http.MethodGet, k.server.URL+"/api/v1/sessions/"+talks[b].id, nil, nil); status != http.StatusNotFound {
+				if status := request(t, http.MethodGet, k.server.URL+"/api/v1/sessions/"+talks[b].id, nil, nil); status != http.StatusNotFound {
 					t.Errorf("status %d", status)
 				}
 			})
@@ -268,10 +268,10 @@ func TestCancelThenContinue(t *testing.T) {
 					Executions []struct{ ID, State string }
 				}
 				wait(t, 10*time.Second, "the turn to run", func() bool {
-					call(t, http.MethodGet, k.server.URL+"/api/v1/executions?state=running&session_id="+first.SessionID, nil, &running)
+					request(t, http.MethodGet, k.server.URL+"/api/v1/executions?state=running&session_id="+first.SessionID, nil, &running)
 					return len(running.Executions) == 1 && len(k.upstream(backend).find(n)) > 0
 				})
-				if status := call(t, http.MethodPost, k.server.URL+"/api/v1/executions/"+running.Executions[0].ID+"/cancel", nil, nil); status != http.StatusOK {
+				if status := request(t, http.MethodPost, k.server.URL+"/api/v1/executions/"+running.Executions[0].ID+"/cancel", nil, nil); status != http.StatusOK {
 					t.Fatalf("status %d", status)
 				}
 				r := <-done
