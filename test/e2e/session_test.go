@@ -4,10 +4,12 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +74,12 @@ func newKeeper(t *testing.T) *keeper {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.close)
-	k := &keeper{world: &world{fakes: f}, home: t.TempDir()}
+	home, err := os.MkdirTemp("", "clv-") // short, for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	k := &keeper{world: &world{fakes: f}, home: home}
 	k.start(t)
 	t.Cleanup(func() {
 		if err := k.server.Close(); err != nil {
@@ -131,12 +138,11 @@ func (k *keeper) saw(t *testing.T, backend string, want ...string) {
 	}
 	rest := all.String()
 	for _, w := range want {
-		before, after, ok := strings.Cut(rest, w)
+		_, after, ok := strings.Cut(rest, w)
 		if !ok {
 			t.Fatalf("%q is missing, or not where it should be, in\n%s", w, all.String())
 		}
 		rest = after
-		_ = before
 		if strings.Count(all.String(), w) != 1 {
 			t.Errorf("%q is there %d times in\n%s", w, strings.Count(all.String(), w), all.String())
 		}
@@ -145,13 +151,12 @@ func (k *keeper) saw(t *testing.T, backend string, want ...string) {
 
 // say is a prompt that the fake answers with a word of its own.
 func say(word string) (prompt, answer string) {
-	n := nonce()
-	answer = "answer-" + word + "-" + n
-	return word + "-" + n + " [[text=" + answer + "]]", answer
+	answer = "answer-" + word + "-" + nonce()
+	return word + "-" + nonce() + " [[text=b64:" + base64.StdEncoding.EncodeToString([]byte(answer)) + "]]", answer
 }
 
 // question is the part of a prompt that no CLI changes.
-func question(prompt string) string { return strings.TrimSuffix(strings.Fields(prompt)[0], " ") }
+func question(prompt string) string { return strings.Fields(prompt)[0] }
 
 // TestSessions: a conversation of three turns with each CLI, over two restarts of the
 // server, one of them a crash; then a branch.
