@@ -98,7 +98,7 @@ func TestReadmeCommands(t *testing.T) {
 // prints must be what the block behind it says. A configuration before a command is
 // that of Codex.
 func TestDocumentedCommands(t *testing.T) {
-	for _, file := range []string{"docs/openai.md", "docs/anthropic.md", "docs/rest.md"} {
+	for _, file := range []string{"docs/openai.md", "docs/anthropic.md", "docs/rest.md", "docs/sessions.md"} {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			home, commands := t.TempDir(), 0
 			page := fenced(t, file)
