@@ -58,15 +58,24 @@ func blocks(t *testing.T, file, language string) (out []string) {
 // documentedURL is where the server is in the documentation.
 const documentedURL = "http://127.0.0.1:8080"
 
-// TestReadmeCommands runs every command of the README: the curl ones against the
+// readmes are in English and Chinese.
+var readmes = []string{"README.md", "README.zh-CN.md"}
+
+// TestReadmeCommands runs every command of the READMEs: the curl ones against the
 // server, the make ones as far as make itself goes.
 func TestReadmeCommands(t *testing.T) {
+	for _, file := range readmes {
+		t.Run(file, func(t *testing.T) { runReadme(t, file) })
+	}
+}
+
+func runReadme(t *testing.T, file string) {
 	root, err := harness.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
 	curls := 0
-	for _, block := range blocks(t, "README.md", "sh") {
+	for _, block := range blocks(t, file, "sh") {
 		if strings.HasPrefix(block, "make ") {
 			for line := range strings.Lines(block) {
 				cmd := exec.Command("make", "-n", strings.Fields(line)[1])
@@ -84,6 +93,8 @@ func TestReadmeCommands(t *testing.T) {
 			want = "data: [DONE]"
 		case strings.Contains(block, "/backends"):
 			want = `"name":"claude"`
+		case strings.Contains(block, "/sessions"):
+			want = `"turns":2`
 		}
 		if out := runDocumented(t, t.TempDir(), block); !strings.Contains(out, want) {
 			t.Errorf("%s answered %s", block, out)
@@ -91,6 +102,23 @@ func TestReadmeCommands(t *testing.T) {
 	}
 	if curls < 3 {
 		t.Errorf("only %d curl examples were found", curls)
+	}
+}
+
+// TestReadmesAreAlike: what the one shows the other shows too, comments aside.
+func TestReadmesAreAlike(t *testing.T) {
+	var shown [2][]string
+	comment := regexp.MustCompile(`\s+#.*`)
+	for i, file := range readmes {
+		for _, b := range fenced(t, file) {
+			shown[i] = append(shown[i], comment.ReplaceAllString(b.text, ""))
+		}
+		for _, link := range regexp.MustCompile(`\]\((docs/[^)#]*|CONTRIBUTING.md)`).FindAllStringSubmatch(repositoryFile(t, file), -1) {
+			shown[i] = append(shown[i], link[1])
+		}
+	}
+	if strings.Join(shown[0], "\n") != strings.Join(shown[1], "\n") {
+		t.Errorf("README.md shows\n%q\nREADME.zh-CN.md shows\n%q", shown[0], shown[1])
 	}
 }
 
