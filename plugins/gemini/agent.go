@@ -27,6 +27,9 @@ func (b *backend) agentRoute(r *route, turn *plugins.Turn, contents []wire.Conte
 			return plugins.Errorf(plugins.CodeInvalidRequest, "the working directory %s is no directory", dir)
 		}
 	}
+	if r.keeper = b.keeper(turn, contents); r.keeper != nil {
+		contents = r.keeper.session.Contents
+	}
 	if turn.System != "" {
 		system := turn.System
 		contents = append([]wire.Content{{Role: "user", Parts: []wire.Part{{Text: &system}}}}, contents...)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/gemini/internal/fleet"
+	"github.com/clinvk/clinvk/plugins/gemini/internal/kept"
 	"github.com/clinvk/clinvk/plugins/gemini/internal/wire"
 )
 
@@ -49,7 +50,9 @@ type backend struct {
 	settings settings
 	fleet    *fleet.Fleet
 	launch   fleet.Launch
-	cli      finder
+	// kept are the sessions of agent mode; nil when there is no place for them.
+	kept *kept.Store
+	cli  finder
 	// failure is why a spare could not be started; empty after one was.
 	failure atomic.Pointer[string]
 	// closing ends the fleet once.
@@ -91,6 +94,7 @@ func (b *backend) Configure(_ context.Context, c plugins.Config) []plugins.Diagn
 	if err := os.MkdirAll(c.ScratchDir, 0o700); err != nil {
 		return []plugins.Diagnostic{{Severity: plugins.SeverityError, Summary: "the scratch directory cannot be used: " + err.Error()}}
 	}
+	found := b.openKept(c.StateDir)
 	warm := c.Warm
 	if warm < 0 {
 		warm = warmDefault
@@ -109,23 +113,28 @@ func (b *backend) Configure(_ context.Context, c plugins.Config) []plugins.Diagn
 		},
 	})
 	b.warm()
-	return nil
+	return found
 }
 
-// start starts a process with whatever CLI is installed now.
+// launcher starts whatever CLI is installed now.
+func (b *backend) launcher() (fleet.Launch, error) {
+	launch := b.launch
+	var err error
+	launch.Command, err = b.cli.find()
+	return launch, err
+}
+
 func (b *backend) start(ctx context.Context, p fleet.Profile) (*fleet.Worker, error) {
-	path, err := b.cli.find()
+	launch, err := b.launcher()
 	if err != nil {
 		return nil, err
 	}
-	launch := b.launch
-	launch.Command = path
 	w, err := launch.Start(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	b.failure.Store(nil)
-	b.cli.saw(path, w.Version())
+	b.cli.saw(launch.Command, w.Version())
 	return w, nil
 }
 

@@ -15,6 +15,11 @@
 // GEMINI.md, commands, skills, agents, policies and extensions are linked in; in
 // chat mode none of this is seen. Logins are linked in both and never opened.
 //
+// Sessions of agent mode are kept in files of our own (internal/kept), put together
+// from what the CLI writes in a turn: see said.go in internal/wire. For the next turn
+// they become a session file again, so that a kept conversation takes the same way as
+// any other.
+//
 // Why a turn ended, its usage and the arguments of calls come from the file that
 // the CLI records the model's responses in (--record-responses), since the protocol
 // does not tell them. How long to wait after a 429 or 503 comes from the API's

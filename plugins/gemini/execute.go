@@ -22,6 +22,8 @@ type route struct {
 	model   string
 	profile fleet.Profile
 	open    func(ctx context.Context, w *fleet.Worker) (*fleet.Session, error)
+	// keeper is nil when the conversation is not to be kept.
+	keeper *keeper
 	// prompt has the CLI call the model.
 	prompt string
 	// notice warns the caller; may be empty.
@@ -46,7 +48,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	if err != nil {
 		return err
 	}
-	t := &turnRun{turn: turn, out: out, session: s, model: r.model}
+	t := &turnRun{turn: turn, out: out, session: s, model: r.model, keeper: r.keeper}
 	err = t.run(ctx, r.prompt)
 	s.Close()
 	b.fleet.Release(w, t.settled)

@@ -43,6 +43,7 @@ type system struct {
 	backend *backend
 	api     *gemini.Server
 	scratch string
+	state   string // empty: no sessions are kept
 }
 
 type systemOption func(*backendv1.ConfigureRequest)
@@ -99,7 +100,7 @@ func newSystem(t *testing.T, opts ...systemOption) *system {
 func configure(tb testing.TB, s *system, opts ...systemOption) {
 	tb.Helper()
 	r := &backendv1.ConfigureRequest{
-		Config: &structpb.Struct{Fields: map[string]*structpb.Value{}}, ScratchDir: s.scratch, Command: cli(tb),
+		Config: &structpb.Struct{Fields: map[string]*structpb.Value{}}, ScratchDir: s.scratch, StateDir: s.state, Command: cli(tb),
 		Environment: map[string]string{"GEMINI_API_KEY": "canary-key", "GOOGLE_GEMINI_BASE_URL": s.api.URL},
 	}
 	for _, o := range opts {
@@ -134,7 +135,7 @@ func common(t *testing.T) *system {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &system{backend: newBackend(), api: api, scratch: filepath.Join(dir, "scratch")}
+		s := &system{backend: newBackend(), api: api, scratch: filepath.Join(dir, "scratch"), state: filepath.Join(dir, "state")}
 		configureDirect(t, s)
 		shared.system = s
 	})
@@ -142,7 +143,7 @@ func common(t *testing.T) *system {
 		t.Fatal("the common backend did not start")
 	}
 	return &system{
-		backend: shared.backend, api: shared.api, scratch: shared.scratch,
+		backend: shared.backend, api: shared.api, scratch: shared.scratch, state: shared.state,
 		client: backendtest.Connect(t, shared.backend),
 	}
 }

@@ -87,6 +87,18 @@ func (l *toolLog) update(u acp.Update) error {
 	return nil
 }
 
+// toldAll says that the calls in contents were all reported.
+func (l *toolLog) toldAll(contents []wire.Content) bool {
+	for _, c := range contents {
+		for _, p := range c.Parts {
+			if p.FunctionCall != nil && !l.told[p.FunctionCall.ID] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // settle reports the pending results whose text is there; last reports all.
 func (l *toolLog) settle(last bool) error {
 	if len(l.pending) == 0 {

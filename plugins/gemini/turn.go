@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/clinvk/clinvk/plugins"
@@ -17,6 +18,10 @@ import (
 // takes a few milliseconds. After it the process is killed.
 const stopTimeout = 700 * time.Millisecond
 
+// endTimeout is the same for a turn that was interrupted and whose session is kept: a
+// shell command takes the CLI up to a second to end, and more on a busy machine.
+const endTimeout = 5 * time.Second
+
 // turnRun is one turn at work in a session.
 type turnRun struct {
 	turn    *plugins.Turn
@@ -24,6 +29,9 @@ type turnRun struct {
 	session *fleet.Session
 	model   string
 	tools   toolLog
+	// keeper is nil when the conversation is not to be kept.
+	keeper *keeper
+	text   strings.Builder // of the answer, when it is to be kept
 	// thought says that reasoning was sent and the answer not begun.
 	thought bool
 	written int // bytes of text and reasoning
@@ -69,17 +77,17 @@ func (t *turnRun) run(ctx context.Context, prompt string) error {
 			continue
 		}
 		if errors.Is(err, errInterrupted) {
-			return t.interrupt()
+			return t.interrupt(ctx)
 		}
 		if ctx.Err() != nil {
-			t.abandon()
+			t.abandon(context.Background(), stopTimeout)
 			return context.Cause(ctx)
 		}
 		var exit *fleet.ExitError
 		if errors.As(err, &exit) {
 			return cliError(err)
 		}
-		t.abandon() // the host is gone, or the CLI talks nonsense
+		t.abandon(context.Background(), stopTimeout) // the host is gone, or the CLI talks nonsense
 		return err
 	}
 }
@@ -124,6 +132,9 @@ func (t *turnRun) handle(ctx context.Context, m acp.Message) error {
 			return err
 		}
 		t.written += len(u.Text())
+		if t.keeper != nil {
+			t.text.WriteString(u.Text())
+		}
 		t.thought = false
 		return t.out.Text(u.Text())
 	case acp.UpdateThought:
@@ -198,6 +209,7 @@ func (t *turnRun) finish(m acp.Message) error {
 	if err != nil {
 		return err
 	}
+	f.SessionToken = t.kept()
 	t.out.Finish(f)
 	return nil
 }
@@ -268,13 +280,24 @@ func reason(stop string, responses []wire.Response) (plugins.FinishReason, error
 
 // interrupt ends the turn early and keeps what has come. The provider's usage is
 // lost then; ours is an estimate.
-func (t *turnRun) interrupt() error {
-	t.abandon()
+func (t *turnRun) interrupt(ctx context.Context) error {
+	if t.keeper != nil {
+		t.abandon(ctx, endTimeout)
+	} else {
+		t.abandon(context.Background(), stopTimeout)
+	}
+	if err := t.tools.settle(true); err != nil {
+		return err
+	}
 	input, output := int64(t.promptBytes()/bytesPerToken), int64((t.written+bytesPerToken-1)/bytesPerToken)
 	if err := t.out.Usage(plugins.Usage{InputTokens: &input, OutputTokens: &output, Estimated: true}); err != nil {
 		return err
 	}
-	t.out.Finish(plugins.Finish{Reason: plugins.FinishInterrupted, Model: t.model})
+	f := plugins.Finish{Reason: plugins.FinishInterrupted, Model: t.model}
+	if t.settled { // otherwise the CLI may still be writing
+		f.SessionToken = t.kept()
+	}
+	t.out.Finish(f)
 	return nil
 }
 
@@ -295,11 +318,11 @@ func (t *turnRun) promptBytes() int {
 
 // abandon has the CLI end the turn, which closes its connection to the provider,
 // and waits for that. Without an answer the process is not fit for another turn.
-func (t *turnRun) abandon() {
+func (t *turnRun) abandon(ctx context.Context, timeout time.Duration) {
 	if t.session.Cancel() != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), stopTimeout, fmt.Errorf("the CLI did not end the turn"))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the CLI did not end the turn"))
 	defer cancel()
 	for {
 		m, err := t.session.Next(ctx)
@@ -312,6 +335,11 @@ func (t *turnRun) abandon() {
 		}
 		if m.ID != nil {
 			_ = t.session.Refuse(m, "the turn is over")
+			continue
+		}
+		// What became of a call is told as long as somebody listens.
+		if u, err := m.Update(); err == nil && (u.Kind == acp.UpdateTool || u.Kind == acp.UpdateToolMore) {
+			_ = t.tools.update(u)
 		}
 	}
 }

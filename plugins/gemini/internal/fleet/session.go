@@ -21,6 +21,7 @@ type Session struct {
 	inbox  *acp.Inbox
 	traces []string // directories to remove
 	chat   string   // the seeded session file; empty without one
+	seeded int      // bytes of it that are the seed
 }
 
 // OpenBody opens a session whose requests are replaced by a body: settings are
@@ -85,6 +86,7 @@ func (s *Session) seed(seed wire.Seed, system, state string) error {
 	if err != nil {
 		return err
 	}
+	s.seeded = len(file)
 	s.worker.sent += len(file) + len(system)
 	if err := os.WriteFile(s.worker.home.system(), []byte(system), 0o600); err != nil {
 		return fmt.Errorf("writing the instructions: %w", err)
@@ -203,6 +205,23 @@ func (s *Session) Outputs() map[string]wire.Output {
 		return nil // the protocol's own text has to do
 	}
 	return wire.Outputs(b)
+}
+
+// Said is what the turn has added to a seeded conversation, the prompt left out. The
+// CLI must be done with the turn.
+func (s *Session) Said() ([]wire.Content, error) {
+	responses, err := s.Responses()
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(s.chat)
+	if err != nil {
+		return nil, fmt.Errorf("reading the CLI's session: %w", err)
+	}
+	if len(b) < s.seeded {
+		return nil, errors.New("the CLI has cut its session short")
+	}
+	return wire.Said(b[s.seeded:], responses)
 }
 
 // Reports are the CLI's own reports of errors in this turn.

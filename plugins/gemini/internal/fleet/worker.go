@@ -102,6 +102,13 @@ func (l Launch) Start(ctx context.Context, p Profile) (*Worker, error) {
 	return w, nil
 }
 
+// Preview is how Start would start a process: the command line, in which PRIVATE stands
+// for the home that it would get, and its environment as "NAME=VALUE".
+func (l Launch) Preview(p Profile) (commandLine, environment []string) {
+	config := l.config(p, "PRIVATE")
+	return append([]string{config.Path}, config.Args...), config.Env
+}
+
 func (l Launch) config(p Profile, h home) subprocess.Config {
 	set := map[string]string{
 		"GEMINI_CLI_HOME":            string(h),

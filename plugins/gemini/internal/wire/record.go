@@ -16,6 +16,8 @@ type Response struct {
 	// Blocked says that the answer has no candidate: the prompt was refused.
 	Blocked bool
 	Calls   []FunctionCall
+	// Parts are its parts as they came, piece by piece.
+	Parts []Part
 	// Usage is what the API reported last.
 	Usage plugins.Usage
 }
@@ -78,6 +80,7 @@ func response(chunks []chunk) Response {
 			if candidate.FinishReason != "" {
 				r.Finish = candidate.FinishReason
 			}
+			r.Parts = append(r.Parts, candidate.Content.Parts...)
 			for _, p := range candidate.Content.Parts {
 				if p.FunctionCall != nil {
 					call := *p.FunctionCall
