@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -109,7 +110,9 @@ func (c *conversation) failed(cause *engine.Error) {
 	none := []byte(nil)
 	if err := c.keeper.config.Store.ChangeSession(ctx, c.session.Owner, c.session.ID, store.Change{Status: &status, Token: &none}); err != nil {
 		c.keeper.log.Error("the end of a turn was not kept", "session", c.session.ID, "error", err)
+		return
 	}
+	c.retire(ctx, nil)
 }
 
 // said tells whether there is something of an answer to go on with.
@@ -166,7 +169,17 @@ func (c *conversation) save(model, reason, status string, usage engine.Usage, to
 		a.Change.Metadata = &metadata
 	}
 	_, err := c.keeper.config.Store.AppendTurn(ctx, c.session.Owner, c.session.ID, a)
+	if err == nil {
+		c.retire(ctx, token)
+	}
 	return c.keeper.explain(c.session.ID, err)
+}
+
+// retire has the backend forget its session when that counts no more.
+func (c *conversation) retire(ctx context.Context, next []byte) {
+	if !bytes.Equal(c.session.Token, next) {
+		c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
+	}
 }
 
 func modeName(t *engine.Turn) string {

@@ -287,6 +287,9 @@ func TestHandOver(t *testing.T) {
 	if got := w.last().Session; got.Token != nil {
 		t.Errorf("b got the token of a: %q", got.Token)
 	}
+	if diff := cmp.Diff([]string{"a token 1", "a token 2"}, w.deleted); diff != "" {
+		t.Errorf("what a has forgotten: %s", diff)
+	}
 	w.must(t, ask("four", engine.Keep{ID: id}))
 	if backend, _, _ := w.Resolve(w.last()); backend != "b" || string(w.last().Session.Token) != "token 3" {
 		t.Errorf("%s answered, with token %q", backend, w.last().Session.Token)
