@@ -28,6 +28,7 @@ import (
 	"github.com/clinvk/clinvk/host/runner"
 	"github.com/clinvk/clinvk/host/store/sqlite"
 	"github.com/clinvk/clinvk/host/supervisor"
+	"github.com/clinvk/clinvk/host/telemetry"
 )
 
 // Config of a Host.
@@ -70,7 +71,8 @@ type Host struct {
 	engine     *engine.Engine
 	handler    *httpapi.Server
 	responses  *responses.Dialect
-	store      *sqlite.Store // nil: it could not be opened
+	store      *sqlite.Store      // nil: it could not be opened
+	metrics    *telemetry.Metrics // nil: they are switched off
 	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
 
@@ -105,9 +107,12 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
+	if s.Server.MetricsEnabled {
+		h.metrics = telemetry.New(telemetry.Config{Version: c.Version, Sessions: h.sessionCount})
+	}
 	h.engine = engine.New(engine.Config{
 		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, DefaultModels: models(s.Backends), Aliases: aliases(s.Models),
-		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger,
+		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger, Observe: h.observeTurn(),
 		WorkingDirs: engine.WorkingDirs{Allowed: s.Server.AllowedWorkdirPrefixes, Blocked: s.Server.BlockedWorkdirPrefixes},
 	})
 	fetcher := media.New(media.Config{Hosts: s.Server.FetchRemoteMedia})
@@ -130,12 +135,17 @@ func (h *Host) openStore(ctx context.Context, m *media.Fetcher) {
 }
 
 func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
-	document, err := openapi.Document(h.config.Version)
-	if err != nil {
-		return nil, fmt.Errorf("reading the OpenAPI document: %w", err)
-	}
 	server, parallel := h.config.Settings.Server, h.config.Settings.Parallel
 	keys := httpapi.NewKeys(h.config.APIKeys)
+	about := meta.Config{
+		Engine: h.engine, Version: h.config.Version, Store: h.counter(), Detailed: keys.Authenticated,
+		OpenAPI: func() ([]byte, error) { return openapi.Document(h.config.Version) },
+	}
+	var observe httpapi.Observer
+	if h.metrics != nil {
+		h.metrics.Watch(h.engine)
+		about.Metrics, observe = h.metrics.Handler(), h.metrics.Request
+	}
 	return httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{
 			rest.New(rest.Config{
@@ -146,13 +156,13 @@ func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
 			h.responses,
 			anthropic.New(anthropic.Config{Engine: h.engine, StrictParams: server.StrictParams, Media: m}),
 		},
-		Fallback: meta.New(meta.Config{Engine: h.engine, Version: h.config.Version, OpenAPI: document, Detailed: keys.Authenticated}),
+		Fallback: meta.New(about),
 		Guard: httpapi.Guard{
 			AllowedHosts: server.AllowedHosts, AllowIPs: h.config.AllowIPs, AllowedOrigins: server.CORSAllowedOrigins,
 			AllowCredentials: server.CORSAllowCredentials, MaxAge: server.CORSMaxAge,
 		},
 		Keys: keys, MaxBody: server.MaxRequestBodyBytes, WriteTimeout: seconds(server.WriteTimeoutSecs),
-		Logger: h.log,
+		Observe: observe, Logger: h.log,
 	})
 }
 

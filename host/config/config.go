@@ -137,6 +137,8 @@ type Server struct {
 	IdleTimeoutSecs float64 `yaml:"idle_timeout_secs"`
 	// StrictParams refuses parameters that a backend would ignore.
 	StrictParams bool `yaml:"strict_params"`
+	// MetricsEnabled serves GET /metrics for Prometheus.
+	MetricsEnabled bool `yaml:"metrics_enabled"`
 	// AllowedWorkdirPrefixes bound where agents may work; empty: anywhere that is
 	// not blocked.
 	AllowedWorkdirPrefixes []string `yaml:"allowed_workdir_prefixes"`

@@ -36,6 +36,7 @@ type Execution struct {
 	begin, admitted time.Time
 	// opened and first are nanoseconds since begin; 0: not yet.
 	opened, first atomic.Int64
+	observed      atomic.Bool // its end was told
 
 	cancel  context.CancelCauseFunc
 	ctx     context.Context //nolint:containedctx // the life of the call
@@ -161,6 +162,7 @@ func (x *Execution) Next() (Event, error) {
 			return ev, nil
 		}
 		if x.over != nil {
+			x.failed(x.over)
 			return nil, x.over
 		}
 		x.receive()
@@ -363,7 +365,12 @@ func (x *Execution) sendInterruptLocked() {
 
 // Close ends the turn if it still runs and gives its place to the next. It may be
 // called more than once.
-func (x *Execution) Close() { x.release(errClosed) }
+func (x *Execution) Close() {
+	x.release(errClosed)
+	if x.source == nil {
+		x.failed(x.canceled(errClosed)) // unless it was over before
+	}
+}
 
 func (x *Execution) release(cause error) {
 	if x.source != nil {
