@@ -35,11 +35,11 @@ build: ## Build the server and its plugins into bin/
 	bundled=; \
 	for b in $(BACKENDS); do \
 		echo "$(GO) build ./plugins/$$b"; \
-		$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/clinvk-backend-$$b ./plugins/$$b || exit 1; \
+		$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/clinvk-backend-$$b ./plugins/$$b || exit 1; \
 		bundled="$$bundled$${bundled:+,}$$b=$$(sha256 $(BIN)/clinvk-backend-$$b)"; \
 	done; \
 	echo "$(GO) build ./cmd/clinvk"; \
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.bundled=$$bundled" -o $(BIN)/clinvk ./cmd/clinvk
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION) -X main.bundled=$$bundled" -o $(BIN)/clinvk ./cmd/clinvk
 
 .PHONY: run
 run: build ## Build everything and serve on http://127.0.0.1:8080 (ARGS="--port 9000")
