@@ -73,6 +73,7 @@ type Host struct {
 	responses  *responses.Dialect
 	store      *sqlite.Store      // nil: it could not be opened
 	metrics    *telemetry.Metrics // nil: they are switched off
+	sessions   sessionCount
 	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
 
@@ -108,7 +109,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
 	if s.Server.MetricsEnabled {
-		h.metrics = telemetry.New(telemetry.Config{Version: c.Version, Sessions: h.sessionCount})
+		h.metrics = telemetry.New(telemetry.Config{Version: c.Version, Sessions: h.sessions.SessionCount})
 	}
 	h.engine = engine.New(engine.Config{
 		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, DefaultModels: models(s.Backends), Aliases: aliases(s.Models),
@@ -130,6 +131,7 @@ func (h *Host) openStore(ctx context.Context, m *media.Fetcher) {
 		h.log.Error("there is no store: responses cannot be kept or continued", "error", err)
 	} else {
 		h.store, c.Store = s, s
+		h.sessions.store, _ = any(s).(counter)
 	}
 	h.responses = responses.New(c)
 }
@@ -138,7 +140,7 @@ func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
 	server, parallel := h.config.Settings.Server, h.config.Settings.Parallel
 	keys := httpapi.NewKeys(h.config.APIKeys)
 	about := meta.Config{
-		Engine: h.engine, Version: h.config.Version, Store: h.counter(), Detailed: keys.Authenticated,
+		Engine: h.engine, Version: h.config.Version, Store: &h.sessions, Detailed: keys.Authenticated,
 		OpenAPI: func() ([]byte, error) { return openapi.Document(h.config.Version) },
 	}
 	var observe httpapi.Observer
@@ -198,6 +200,7 @@ func (h *Host) Start(ctx context.Context) error { return h.supervisor.Start(ctx)
 // Stop ends what runs in the background, the plugins and whatever they left behind.
 func (h *Host) Stop(ctx context.Context) error {
 	err := errors.Join(h.responses.Stop(ctx), h.supervisor.Stop(ctx))
+	h.sessions.wait()
 	if h.store != nil {
 		err = errors.Join(err, h.store.Close())
 	}

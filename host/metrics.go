@@ -6,7 +6,6 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
-	"github.com/clinvk/clinvk/host/httpapi/meta"
 )
 
 // noDialect is the label of turns that belong to no request.
@@ -24,21 +23,4 @@ func (h *Host) observeTurn() func(context.Context, engine.Outcome) {
 		}
 		h.metrics.Turn(cmp.Or(httpapi.DialectOf(ctx), noDialect), outcome, o)
 	}
-}
-
-// counter counts the kept sessions; nil: there is no store, or it keeps none.
-func (h *Host) counter() meta.Store {
-	if h.store == nil {
-		return nil
-	}
-	c, _ := any(h.store).(meta.Store)
-	return c
-}
-
-// sessionCount is the number of kept sessions, if it is known.
-func (h *Host) sessionCount() (n int, ok bool) {
-	if c := h.counter(); c != nil {
-		return c.SessionCount()
-	}
-	return 0, false
 }
