@@ -8,9 +8,13 @@ CLIENTS     := $(CURDIR)/test/clients/node_modules
 NODE_PLUGIN := $(CURDIR)/docs/examples/node-plugin
 BACKENDS    := claude codex gemini echo
 VERSION     ?= 0.1.0-dev
-# Inputs for each fuzz target. A number of them, not a time: when a time runs out in
+# Inputs for each fuzz target: all of them together take two minutes. A number of them, not a time: when a time runs out in
 # mid-input the go command at times calls that a failure ("context deadline exceeded").
-FUZZTIME    ?= 30000x
+FUZZTIME    ?= 10000x
+# The packages with the longest tests, the longest first: the go command starts packages
+# in the order in which they are named, and one that is left for the end keeps all
+# but one core idle. ./... adds the others.
+LONG_TESTS  := ./test/e2e ./plugins/claude ./plugins/gemini ./host/supervisor ./test/clients ./test/isolation
 
 PROTOC_GEN_GO      := v1.36.12
 PROTOC_GEN_GO_GRPC := v1.6.2
@@ -31,11 +35,11 @@ build: ## Build the server and its plugins into bin/
 	bundled=; \
 	for b in $(BACKENDS); do \
 		echo "$(GO) build ./plugins/$$b"; \
-		$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/clinvk-backend-$$b ./plugins/$$b || exit 1; \
+		$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/clinvk-backend-$$b ./plugins/$$b || exit 1; \
 		bundled="$$bundled$${bundled:+,}$$b=$$(sha256 $(BIN)/clinvk-backend-$$b)"; \
 	done; \
 	echo "$(GO) build ./cmd/clinvk"; \
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.bundled=$$bundled" -o $(BIN)/clinvk ./cmd/clinvk
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION) -X main.bundled=$$bundled" -o $(BIN)/clinvk ./cmd/clinvk
 
 .PHONY: run
 run: build ## Build everything and serve on http://127.0.0.1:8080 (ARGS="--port 9000")
@@ -69,11 +73,11 @@ $(NODE_PLUGIN)/node_modules/.installed: $(NODE_PLUGIN)/package.json $(NODE_PLUGI
 
 .PHONY: test
 test: build clis clients node-plugin ## Run all tests, those with the real CLIs too
-	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 20m $(LONG_TESTS) ./...
 
 .PHONY: race
 race: build clis clients node-plugin ## Run all tests with the race detector
-	$(GO) test -race -timeout 40m ./...
+	$(GO) test -race -timeout 40m $(LONG_TESTS) ./...
 
 .PHONY: e2e
 e2e: build clis clients node-plugin ## Run the end-to-end tests only
@@ -116,7 +120,7 @@ proto-image: $(TOOLS)/buf ## Commit to the contract as it is now (releases only)
 	$(TOOLS)/buf build -o proto/clinvk/backend/v1.binpb
 
 .PHONY: fuzz-short
-fuzz-short: ## Run each fuzz target with some ten thousand inputs
+fuzz-short: ## Run each fuzz target with ten thousand inputs
 	@for pkg in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 		for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | sed 's/func //'); do \
 			echo "fuzz $$pkg $$target"; \
@@ -126,7 +130,7 @@ fuzz-short: ## Run each fuzz target with some ten thousand inputs
 
 .PHONY: cover
 cover: build clis clients node-plugin ## Measure coverage
-	$(GO) test -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
+	$(GO) test -timeout 20m -coverprofile=cover.out $(LONG_TESTS) ./... && $(GO) tool cover -func=cover.out | tail -1
 
 $(TOOLS)/protoc-gen-go:
 	GOBIN=$(TOOLS) $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO)

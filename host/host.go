@@ -29,6 +29,7 @@ import (
 	"github.com/clinvk/clinvk/host/session"
 	"github.com/clinvk/clinvk/host/store/sqlite"
 	"github.com/clinvk/clinvk/host/supervisor"
+	"github.com/clinvk/clinvk/host/telemetry"
 )
 
 // Config of a Host.
@@ -72,7 +73,9 @@ type Host struct {
 	handler    *httpapi.Server
 	sessions   *session.Keeper
 	responses  *responses.Dialect
-	store      *sqlite.Store // nil: it could not be opened
+	store      *sqlite.Store      // nil: it could not be opened
+	metrics    *telemetry.Metrics // nil: they are switched off
+	counted    sessionCount
 	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
 
@@ -107,9 +110,12 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
+	if s.Server.MetricsEnabled {
+		h.metrics = telemetry.New(telemetry.Config{Version: c.Version, Sessions: h.counted.SessionCount})
+	}
 	h.engine = engine.New(engine.Config{
 		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, DefaultModels: models(s.Backends), Aliases: aliases(s.Models),
-		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger,
+		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger, Observe: h.observeTurn(),
 		WorkingDirs: engine.WorkingDirs{Allowed: s.Server.AllowedWorkdirPrefixes, Blocked: s.Server.BlockedWorkdirPrefixes},
 	})
 	fetcher := media.New(media.Config{Hosts: s.Server.FetchRemoteMedia})
@@ -127,6 +133,7 @@ func (h *Host) openStore(ctx context.Context, m *media.Fetcher) {
 		h.log.Error("there is no store: sessions and responses cannot be kept or continued", "error", err)
 	} else {
 		h.store, c.Store = s, s
+		h.counted.store = s
 	}
 	h.sessions = h.newSessions()
 	c.Engine = h.turns()
@@ -134,12 +141,17 @@ func (h *Host) openStore(ctx context.Context, m *media.Fetcher) {
 }
 
 func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
-	document, err := openapi.Document(h.config.Version)
-	if err != nil {
-		return nil, fmt.Errorf("reading the OpenAPI document: %w", err)
-	}
 	server, parallel := h.config.Settings.Server, h.config.Settings.Parallel
 	keys := httpapi.NewKeys(h.config.APIKeys)
+	about := meta.Config{
+		Engine: h.engine, Version: h.config.Version, Store: &h.counted, Detailed: keys.Authenticated,
+		OpenAPI: func() ([]byte, error) { return openapi.Document(h.config.Version) },
+	}
+	var observe httpapi.Observer
+	if h.metrics != nil {
+		h.metrics.Watch(h.engine)
+		about.Metrics, observe = h.metrics.Handler(), h.metrics.Request
+	}
 	return httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{
 			rest.New(rest.Config{
@@ -150,13 +162,13 @@ func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
 			h.responses,
 			anthropic.New(anthropic.Config{Engine: h.turns(), StrictParams: server.StrictParams, Media: m}),
 		},
-		Fallback: meta.New(meta.Config{Engine: h.engine, Version: h.config.Version, OpenAPI: document, Detailed: keys.Authenticated}),
+		Fallback: meta.New(about),
 		Guard: httpapi.Guard{
 			AllowedHosts: server.AllowedHosts, AllowIPs: h.config.AllowIPs, AllowedOrigins: server.CORSAllowedOrigins,
 			AllowCredentials: server.CORSAllowCredentials, MaxAge: server.CORSMaxAge,
 		},
 		Keys: keys, MaxBody: server.MaxRequestBodyBytes, WriteTimeout: seconds(server.WriteTimeoutSecs),
-		Logger: h.log,
+		Observe: observe, Logger: h.log,
 	})
 }
 
@@ -192,6 +204,7 @@ func (h *Host) Start(ctx context.Context) error { return h.supervisor.Start(ctx)
 // Stop ends what runs in the background, the plugins and whatever they left behind.
 func (h *Host) Stop(ctx context.Context) error {
 	err := errors.Join(h.responses.Stop(ctx), h.supervisor.Stop(ctx))
+	h.counted.wait()
 	if h.store != nil {
 		err = errors.Join(err, h.store.Close())
 	}

@@ -23,7 +23,6 @@ type Plugins struct {
 	Mode trust.Mode
 
 	search catalog.Config
-	allow  []string
 }
 
 // NewPlugins reads nothing yet.
@@ -37,8 +36,8 @@ func NewPlugins(c Config) *Plugins {
 		Mode: cmp.Or(trust.Mode(s.Plugins.Trust), trust.Permissions),
 		search: catalog.Config{
 			Dirs: slices.Concat(c.PluginDirs, s.Plugins.Dirs), Executable: c.Executable, Insecure: c.InsecurePluginDirs,
+			Only: s.Plugins.Allow,
 		},
-		allow: s.Plugins.Allow,
 	}
 	p.Policy = trust.New(trust.Config{
 		Mode: p.Mode, Lock: p.Lock, Bundled: c.Bundled, BundledDirs: catalog.BundledDirs(c.Executable),
@@ -50,8 +49,5 @@ func NewPlugins(c Config) *Plugins {
 // Scan lists the plugins that the configuration allows. No policy has been asked
 // about them yet.
 func (p *Plugins) Scan(ctx context.Context) ([]catalog.Entry, error) {
-	entries, err := catalog.Scan(ctx, p.search)
-	return slices.DeleteFunc(entries, func(e catalog.Entry) bool {
-		return len(p.allow) > 0 && !slices.Contains(p.allow, e.Name)
-	}), err
+	return catalog.Scan(ctx, p.search)
 }

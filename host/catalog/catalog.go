@@ -81,6 +81,8 @@ type Config struct {
 	// Executable is the path of the clinvk binary; plugins beside it and in
 	// ../libexec/clinvk/plugins are the bundled ones. Empty: none are.
 	Executable string
+	// Only are the names to list; empty: all. The files of others are not read.
+	Only []string
 	// Getenv replaces os.Getenv; nil: os.Getenv.
 	Getenv func(string) string
 	// Insecure switches the permission check off, for containers whose files
@@ -111,6 +113,9 @@ func Scan(ctx context.Context, c Config) ([]Entry, error) {
 			continue
 		}
 		for _, f := range found {
+			if len(c.Only) > 0 && !slices.Contains(c.Only, f.name) {
+				continue
+			}
 			if byName[f.name] != nil {
 				shadowed[f.name] = append(shadowed[f.name], f.main())
 				continue

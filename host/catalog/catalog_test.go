@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -75,6 +76,18 @@ func TestScanNames(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"a", "good", "x1-y2"}, names); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestScanOnly: what is not asked for is not even opened.
+func TestScanOnly(t *testing.T) {
+	first, second := private(t), private(t)
+	place(t, first, "clinvk-backend-one", "1", 0o755)
+	place(t, first, "clinvk-backend-two", "2", 0o000)
+	shadowed := place(t, second, "clinvk-backend-one", "1", 0o755)
+	got := scan(t, Config{Dirs: []string{first, second}, Only: []string{"one", "three"}})
+	if len(got) != 1 || got[0].Name != "one" || got[0].Refused != nil || !slices.Equal(got[0].Shadowed, []string{shadowed}) {
+		t.Errorf("%+v", got)
 	}
 }
 

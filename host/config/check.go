@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,6 +17,7 @@ var (
 	approvalNames = []string{"default", "auto", "none", "always"}
 	sandboxNames  = []string{"default", "read-only", "workspace", "full"}
 	trustNames    = []string{"permissions", "lock"}
+	formatNames   = []string{"text", "json", "stream-json"}
 )
 
 // least are the lowest walls that a backend could live in: a plugin alone needs 20
@@ -37,6 +39,11 @@ func (c *Config) check(bad reporter) {
 		bad(Key{"parallel", "max_workers"}, "is %d; it must be between 0 (3) and %d", n, maxWorkers)
 	}
 	oneOf(bad, Key{"plugins", "trust"}, c.Plugins.Trust, trustNames)
+	c.UnifiedFlags.check(bad)
+	oneOf(bad, Key{"output", "format"}, c.Output.Format, formatNames)
+	if n := c.Session.RetentionDays; n != nil && *n < 0 {
+		bad(Key{"session", "retention_days"}, "must not be negative")
+	}
 	c.Limits.check(Key{"limits"}, bad)
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		c.Models[name].check(Key{"models", name}, bad)
@@ -48,6 +55,35 @@ func (c *Config) check(bad reporter) {
 		}
 		if b.Limits != nil {
 			b.Limits.check(at.Child("limits"), bad)
+		}
+		oneOf(bad, at.Child("approval_mode"), b.ApprovalMode, approvalNames)
+		oneOf(bad, at.Child("sandbox_mode"), b.SandboxMode, sandboxNames)
+		if _, twice := b.Options[optionAllowedTools]; twice && b.AllowedTools != "" {
+			bad(at.Child("allowed_tools"), "is set, and so is options.%s; one of them is enough", optionAllowedTools)
+		}
+	}
+}
+
+func (u UnifiedFlags) check(bad reporter) {
+	at := Key{"unified_flags"}
+	oneOf(bad, at.Child("approval_mode"), u.ApprovalMode, approvalNames)
+	oneOf(bad, at.Child("sandbox_mode"), u.SandboxMode, sandboxNames)
+	oneOf(bad, at.Child("output_format"), u.OutputFormat, append([]string{"default"}, formatNames...))
+	notNegative(bad, at, []number{
+		{"max_turns", float64(u.MaxTurns)}, {"max_tokens", float64(u.MaxTokens)}, {"command_timeout_secs", u.CommandTimeoutSecs},
+	})
+}
+
+// number is the value of a key that is one.
+type number struct {
+	name  string
+	value float64
+}
+
+func notNegative(bad reporter, at Key, numbers []number) {
+	for _, n := range numbers {
+		if n.value < 0 {
+			bad(at.Child(n.name), "must not be negative")
 		}
 	}
 }
@@ -65,18 +101,13 @@ func (s Server) check(bad reporter) {
 			bad(at.Child("fetch_remote_media"), "has %q; it must list hosts such as images.example.com, 10.0.0.5 or localhost:9000", h)
 		}
 	}
-	for _, n := range []struct {
-		name  string
-		value float64
-	}{
+	notNegative(bad, at, []number{
 		{"max_request_body_bytes", float64(s.MaxRequestBodyBytes)}, {"request_timeout_secs", s.RequestTimeoutSecs},
 		{"read_timeout_secs", s.ReadTimeoutSecs}, {"write_timeout_secs", s.WriteTimeoutSecs},
 		{"idle_timeout_secs", s.IdleTimeoutSecs}, {"cors_max_age", float64(s.CORSMaxAge)},
-	} {
-		if n.value < 0 {
-			bad(at.Child(n.name), "must not be negative")
-		}
-	}
+		{"rate_limit_cleanup_secs", s.RateLimitCleanupSecs},
+	})
+	s.checkRates(bad)
 	for name, prefixes := range map[string][]string{
 		"allowed_workdir_prefixes": s.AllowedWorkdirPrefixes, "blocked_workdir_prefixes": s.BlockedWorkdirPrefixes,
 	} {
@@ -86,6 +117,39 @@ func (s Server) check(bad reporter) {
 			}
 		}
 	}
+}
+
+// checkRates looks at the limit on requests, and at who is asked whom they come from.
+func (s Server) checkRates(bad reporter) {
+	at := Key{"server"}
+	if s.RateLimitEnabled {
+		for _, n := range []number{
+			{"rate_limit_rps", s.RateLimitRPS}, {"rate_limit_burst", float64(s.RateLimitBurst)},
+		} {
+			if n.value <= 0 {
+				bad(at.Child(n.name), "is %g; it must be more than 0", n.value)
+			}
+		}
+	}
+	for _, p := range s.TrustedProxies {
+		if _, err := ParseProxy(p); err != nil {
+			bad(at.Child("trusted_proxies"), "has %q; it must list addresses and networks such as 10.0.0.5 or 10.0.0.0/8", p)
+		}
+	}
+	if p := s.APIKeysFile; p != "" && !filepath.IsAbs(p) && !strings.HasPrefix(p, "~/") {
+		bad(at.Child("api_keys_file"), "is %q; it must be an absolute path, or begin with ~/", p)
+	}
+	if strings.HasPrefix(s.APIKeysGopassPath, "-") {
+		bad(at.Child("api_keys_gopass_path"), "must not begin with a dash")
+	}
+}
+
+// ParseProxy reads an element of server.trusted_proxies.
+func ParseProxy(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)

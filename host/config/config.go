@@ -15,6 +15,13 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// Plugins says where plugins are.
 	Plugins Plugins `yaml:"plugins"`
+	// UnifiedFlags are what prompts over REST and the command line get where they do
+	// not say themselves.
+	UnifiedFlags UnifiedFlags `yaml:"unified_flags"`
+	// Session says how conversations are kept.
+	Session Session `yaml:"session"`
+	// Output is how the command line shows answers.
+	Output Output `yaml:"output"`
 	// Server is the HTTP server.
 	Server Server `yaml:"server"`
 	// Parallel says how several prompts run side by side.
@@ -28,6 +35,7 @@ type Config struct {
 	APIKeys []string `yaml:"-"`
 
 	entries []Entry
+	origins map[string]Origin // by Key.String
 	strays  []string
 }
 
@@ -45,7 +53,20 @@ type Backend struct {
 	Warm *int `yaml:"warm"`
 	// Limits of this backend.
 	Limits *Limits `yaml:"limits"`
-	// Options are the plugin's own; it checks them.
+	// AllowedTools is a list with commas of the CLI's own tools that run without
+	// asking; empty or "all": what the CLI says. It stands for the option allowed_tools,
+	// and is a mistake where the plugin has none.
+	AllowedTools string `yaml:"allowed_tools"`
+	// ApprovalMode and SandboxMode hold for agents that are not told others; empty: those
+	// of UnifiedFlags.
+	ApprovalMode string `yaml:"approval_mode"`
+	SandboxMode  string `yaml:"sandbox_mode"`
+	// SystemPrompt of agents that are given none.
+	SystemPrompt string `yaml:"system_prompt"`
+	// ExtraFlags for the CLI of agents, before those of the request; the plugin refuses
+	// what it does not allow.
+	ExtraFlags []string `yaml:"extra_flags"`
+	// Options are the plugin's own; see CheckOptions.
 	Options map[string]any `yaml:"options"`
 }
 
@@ -111,38 +132,54 @@ type Parallel struct {
 	MaxWorkers int `yaml:"max_workers"`
 	// FailFast ends the other tasks when one fails and the request does not say.
 	FailFast bool `yaml:"fail_fast"`
+	// AggregateOutput has the command line head each output with whose it is and how long
+	// it took; true unless it is set to false.
+	AggregateOutput *bool `yaml:"aggregate_output"`
 }
 
-// Server is server.
-type Server struct {
-	// Host to listen on; empty: 127.0.0.1.
-	Host string `yaml:"host"`
-	// Port to listen on; absent: 8080; 0: a free one.
-	Port *int `yaml:"port"`
-	// AllowedHosts are further names that the Host header may have.
-	AllowedHosts []string `yaml:"allowed_hosts"`
-	// CORS settings; a wildcard is not accepted.
-	CORSAllowedOrigins   []string `yaml:"cors_allowed_origins"`
-	CORSAllowCredentials bool     `yaml:"cors_allow_credentials"`
-	CORSMaxAge           int      `yaml:"cors_max_age"`
-	// MaxRequestBodyBytes; 0: 32 MiB.
-	MaxRequestBodyBytes int64 `yaml:"max_request_body_bytes"`
-	// RequestTimeoutSecs bounds a turn; 0: an hour.
-	RequestTimeoutSecs float64 `yaml:"request_timeout_secs"`
-	// ReadTimeoutSecs bounds the reading of a request's header; 0: 10.
-	ReadTimeoutSecs float64 `yaml:"read_timeout_secs"`
-	// WriteTimeoutSecs bounds each write to a client that does not read; 0: 30.
-	WriteTimeoutSecs float64 `yaml:"write_timeout_secs"`
-	// IdleTimeoutSecs bounds an idle connection; 0: 120.
-	IdleTimeoutSecs float64 `yaml:"idle_timeout_secs"`
-	// StrictParams refuses parameters that a backend would ignore.
-	StrictParams bool `yaml:"strict_params"`
-	// AllowedWorkdirPrefixes bound where agents may work; empty: anywhere that is
-	// not blocked.
-	AllowedWorkdirPrefixes []string `yaml:"allowed_workdir_prefixes"`
-	BlockedWorkdirPrefixes []string `yaml:"blocked_workdir_prefixes"`
-	// FetchRemoteMedia lists the hosts that images and documents may be fetched from
-	// when a request links them: names or addresses, with a port unless it is one of
-	// the usual ones; empty: none is fetched.
-	FetchRemoteMedia []string `yaml:"fetch_remote_media"`
+// UnifiedFlags is unified_flags. What a request says itself wins, but a true Verbose or
+// DryRun holds for all.
+type UnifiedFlags struct {
+	// ApprovalMode and SandboxMode of agents whose backend has none of its own; empty:
+	// "default".
+	ApprovalMode string `yaml:"approval_mode"`
+	SandboxMode  string `yaml:"sandbox_mode"`
+	// OutputFormat of POST /api/v1/prompt; empty: "default".
+	OutputFormat string `yaml:"output_format"`
+	// Verbose shows on the command line what the backend thinks and does.
+	Verbose bool `yaml:"verbose"`
+	// DryRun runs nothing and tells what would be run.
+	DryRun bool `yaml:"dry_run"`
+	// MaxTurns is the most model calls of an agent; 0: any number.
+	MaxTurns int `yaml:"max_turns"`
+	// MaxTokens of an answer; 0: what the backend says.
+	MaxTokens int64 `yaml:"max_tokens"`
+	// SystemPrompt of prompts whose backend has none of its own.
+	SystemPrompt string `yaml:"system_prompt"`
+	// CommandTimeoutSecs bounds a turn; 0: server.request_timeout_secs alone does.
+	CommandTimeoutSecs float64 `yaml:"command_timeout_secs"`
+}
+
+// Session is session.
+type Session struct {
+	// AutoResume has a prompt on the command line continue the latest conversation; true
+	// unless it is set to false.
+	AutoResume *bool `yaml:"auto_resume"`
+	// RetentionDays is how long a conversation is kept; absent: 30; 0: for ever.
+	RetentionDays *int `yaml:"retention_days"`
+	// StoreTokenUsage keeps what conversations used; true unless it is set to false.
+	StoreTokenUsage *bool `yaml:"store_token_usage"`
+	// DefaultTags of new conversations.
+	DefaultTags []string `yaml:"default_tags"`
+}
+
+// Output is output.
+type Output struct {
+	// Format is "text" (the default), "json" or "stream-json".
+	Format string `yaml:"format"`
+	// ShowTokens and ShowTiming print on stderr what a prompt used, and how long it took.
+	ShowTokens bool `yaml:"show_tokens"`
+	ShowTiming bool `yaml:"show_timing"`
+	// Color is true unless it is set to false; then nothing is coloured.
+	Color *bool `yaml:"color"`
 }

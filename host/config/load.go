@@ -24,16 +24,26 @@ const (
 	DefaultHost = "127.0.0.1"
 )
 
+// defaultRetentionDays is the predecessor's.
+const defaultRetentionDays = 30
+
 // defaults are the values that hold unless something else is said. Limits have theirs
 // where they are enforced, because 0 is a value of theirs.
 func defaults() map[string]any {
 	return map[string]any{
 		"plugins":  map[string]any{"trust": trustNames[0]},
-		"parallel": map[string]any{"max_workers": int64(3), "fail_fast": false},
+		"parallel": map[string]any{"max_workers": int64(3), "fail_fast": false, "aggregate_output": true},
+		"unified_flags": map[string]any{
+			"approval_mode": approvalNames[0], "sandbox_mode": sandboxNames[0], "verbose": false, "dry_run": false,
+		},
+		"session": map[string]any{"auto_resume": true, "retention_days": int64(defaultRetentionDays), "store_token_usage": true},
+		"output":  map[string]any{"format": formatNames[0], "show_tokens": false, "show_timing": false, "color": true},
 		"server": map[string]any{
 			"host": DefaultHost, "port": int64(DefaultPort), "max_request_body_bytes": int64(32 << 20),
 			"request_timeout_secs": float64(3600), "read_timeout_secs": float64(10), "write_timeout_secs": float64(30),
 			"idle_timeout_secs": float64(120), "strict_params": false, "cors_allow_credentials": false,
+			"rate_limit_enabled": false, "rate_limit_rps": float64(10), "rate_limit_burst": int64(20),
+			"rate_limit_cleanup_secs": float64(180), "metrics_enabled": false,
 		},
 	}
 }
@@ -114,7 +124,7 @@ func build(path, home string, text []byte, environ []string) (*Config, error) {
 		return nil, fmt.Errorf("putting the configuration together: %w", err)
 	}
 	c.Path, c.Home = path, home
-	c.entries = entries(k.Raw(), origins)
+	c.entries, c.origins = entries(k.Raw(), origins), origins
 	if problems := c.problems(origins); len(problems) > 0 {
 		return nil, &Error{Path: path, Problems: problems}
 	}

@@ -36,6 +36,10 @@ type Config struct {
 	Timeout time.Duration
 	// WorkingDirs bounds where agents may work.
 	WorkingDirs WorkingDirs
+	// Observe is told once of each turn that is over, with the context of its request.
+	// Turns wait for it, so it must be quick, and many may call it at a time; nil:
+	// nobody is told.
+	Observe func(ctx context.Context, o Outcome)
 	// Logger; nil: nowhere.
 	Logger *slog.Logger
 }
@@ -144,10 +148,8 @@ func (e *Engine) Drain(ctx context.Context) error {
 	}
 }
 
-// Execute admits a turn and starts it. The error is an *Error of before anything
-// ran; later failures come out of the Execution. The turn ends when ctx does. The
-// caller must Close the Execution.
-func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
+// execute is Execute without telling anybody.
+func (e *Engine) execute(ctx context.Context, t *Turn) (*Execution, error) {
 	if e.draining.Load() {
 		return nil, shuttingDown()
 	}
@@ -191,7 +193,7 @@ func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
 	}
 	x.shapeFor(info.Describe.GetCapabilities(), output)
 	if err := x.open(ctx); err != nil {
-		x.Close()
+		x.release(errClosed)
 		return nil, err
 	}
 	x.watch.watcher = turn.Watcher

@@ -38,6 +38,7 @@ type Execution struct {
 	begin, admitted time.Time
 	// opened and first are nanoseconds since begin; 0: not yet.
 	opened, first atomic.Int64
+	observed      atomic.Bool // its end was told
 
 	cancel  context.CancelCauseFunc
 	ctx     context.Context //nolint:containedctx // the life of the call
@@ -181,6 +182,7 @@ func (x *Execution) next() (Event, error) {
 			return ev, nil
 		}
 		if x.over != nil {
+			x.failed(x.over)
 			return nil, x.over
 		}
 		x.receive()
@@ -386,6 +388,9 @@ func (x *Execution) sendInterruptLocked() {
 func (x *Execution) Close() {
 	x.release(errClosed)
 	x.watch.gone(x.canceled(errClosed))
+	if x.source == nil {
+		x.failed(x.canceled(errClosed)) // unless it was over before
+	}
 }
 
 func (x *Execution) release(cause error) {

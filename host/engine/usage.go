@@ -15,6 +15,7 @@ func (x *Execution) tally(ev Event) {
 		x.said += len(v.Arguments)
 	case *Completed:
 		v.Usage = v.Usage.orEstimate(x.turn, x.said)
+		x.completed(v.Usage)
 	}
 }
 

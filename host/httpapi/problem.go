@@ -156,6 +156,12 @@ func UpstreamStatus(e *engine.Error) int {
 	return http.StatusBadGateway
 }
 
+// CodeName is the code's name in problems.
+func CodeName(c engine.Code) string {
+	_, name := problemStatus(&engine.Error{Code: c})
+	return name
+}
+
 func httpCode(status int) string {
 	switch status {
 	case http.StatusBadRequest:

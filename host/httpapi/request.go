@@ -30,6 +30,15 @@ func about(ctx context.Context) *request {
 // a sane one, else a new one.
 func RequestID(ctx context.Context) string { return about(ctx).id }
 
+// DialectOf names the dialect of the request that ctx belongs to; empty: it belongs to
+// none.
+func DialectOf(ctx context.Context) string {
+	if d := about(ctx).dialect; d != nil {
+		return d.Name()
+	}
+	return ""
+}
+
 // maxRequestID bounds an id that a caller may choose, in bytes.
 const maxRequestID = 128
 

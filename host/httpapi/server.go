@@ -34,9 +34,16 @@ type Config struct {
 	MaxBody int64
 	// WriteTimeout bounds each write to a client that does not read; 0: 30 s.
 	WriteTimeout time.Duration
+	// Observe is told of each request that is over; nil: nobody is.
+	Observe Observer
 	// Logger of the access log; nil: nowhere.
 	Logger *slog.Logger
 }
+
+// Observer is told of a request that is over: its dialect, the pattern of its route
+// (empty: none took it), method, and status (0: nothing was written). Many may call it
+// at a time.
+type Observer func(dialect, route, method string, status int, took time.Duration)
 
 // Server is an http.Handler for all dialects.
 type Server struct {
@@ -202,6 +209,9 @@ func (s *Server) access(w *recorder, r *http.Request, took time.Duration) {
 		_ = http.NewResponseController(w.ResponseWriter).Flush() // an error means that it is gone
 	}
 	a := about(r.Context())
+	if s.config.Observe != nil {
+		s.config.Observe(a.dialect.Name(), a.route, r.Method, w.status, took)
+	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", w.status),
 		slog.Int64("bytes", w.written), slog.Duration("took", took), slog.String("request_id", a.id),

@@ -79,6 +79,10 @@ func launch(ctx context.Context, e catalog.Entry, policy Policy, generation uint
 	}
 	_, limits := w.watched()
 	i.lose = sync.OnceFunc(func() { close(i.lost) })
+	environment, secure, err := mutualTLS(plain)
+	if err != nil {
+		return nil, failedStart(err)
+	}
 	config := &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion: handshake.ProtocolVersion, MagicCookieKey: handshake.CookieKey, MagicCookieValue: handshake.CookieValue,
@@ -86,13 +90,13 @@ func launch(ctx context.Context, e catalog.Entry, policy Policy, generation uint
 		Plugins:          plugin.PluginSet{handshake.PluginSet: &plugin.NetRPCUnsupportedPlugin{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		SkipHostEnv:      true,
-		AutoMTLS:         !plain,
+		TLSConfig:        secure,
 		Logger:           hclog.NewNullLogger(),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: dir},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, dir string) (goplugin.Runner, error) {
 			i.process = runner.New(runner.Config{
 				Name: e.Name, Path: program.Path, File: program.File, Args: program.Args, Dir: program.Dir,
-				Env: cmd.Env, SocketDir: dir, Plain: plain, Logger: log,
+				Env: append(cmd.Env, environment...), SocketDir: dir, Plain: plain, Logger: log,
 				MaxMemory: limits.memory, MaxProcesses: limits.processes,
 			})
 			w.watch(i)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -68,14 +67,11 @@ func echo(bin string) error {
 			direct, through = append(direct, d), append(through, t)
 		}
 	}
-	slices.Sort(direct)
-	slices.Sort(through)
-	p := func(ds []time.Duration, q float64) time.Duration { return ds[int(q*float64(len(ds)-1))] }
 	fmt.Printf("\nEcho turn, one client, %d requests each in turn, milliseconds\n\n", echoRequests)
 	fmt.Println("| | p50 | p99 |\n|---|---|---|")
-	fmt.Printf("| bare Go handler | %s | %s |\n", us(p(direct, .5)), us(p(direct, .99)))
-	fmt.Printf("| clinvk with the echo plugin | %s | %s |\n", us(p(through, .5)), us(p(through, .99)))
-	fmt.Printf("| added (bar 0.350 at p50) | %s | %s |\n", us(p(through, .5)-p(direct, .5)), us(p(through, .99)-p(direct, .99)))
+	fmt.Printf("| bare Go handler | %s | %s |\n", us(quantile(direct, .5)), us(quantile(direct, .99)))
+	fmt.Printf("| clinvk with the echo plugin | %s | %s |\n", us(quantile(through, .5)), us(quantile(through, .99)))
+	fmt.Printf("| added (bar 0.350 at p50) | %s | %s |\n", us(quantile(through, .5)-quantile(direct, .5)), us(quantile(through, .99)-quantile(direct, .99)))
 
 	bareRate, err := rate(bareURL, body)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 7, "measured rounds of each first-token figure")
 	length := flag.Duration("duration", 3*time.Second, "time of each figure of the dialects' throughput")
-	only := flag.String("only", "", "measure only this: firsttoken, driven, echo or dialects")
+	only := flag.String("only", "", "measure only this: firsttoken, driven, echo, health, command or dialects")
 	flag.Parse()
 	if err := run(*rounds, *length, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -58,6 +58,16 @@ func run(rounds int, length time.Duration, only string) error {
 			return err
 		}
 	}
+	if only == "" || only == "health" {
+		if err := health(bin); err != nil {
+			return err
+		}
+	}
+	if only == "" || only == "command" {
+		if err := command(bin); err != nil {
+			return err
+		}
+	}
 	if only == "" || only == "dialects" {
 		return dialects(bin, length)
 	}
@@ -71,6 +81,12 @@ func median(ds []time.Duration) time.Duration {
 	}
 	s := slices.Sorted(slices.Values(ds))
 	return s[len(s)/2]
+}
+
+// quantile of some durations, q between 0 and 1.
+func quantile(ds []time.Duration, q float64) time.Duration {
+	s := slices.Sorted(slices.Values(ds))
+	return s[int(q*float64(len(s)-1))]
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }

@@ -71,7 +71,9 @@ func TestEchoCrash(t *testing.T) {
 		if err != nil || r.text != "again" {
 			t.Errorf("%s: %v %+v", d.name, err, r)
 		}
-		if took := time.Since(begin); i == 0 && took > 250*time.Millisecond {
+		// A start at once, not after a backoff that has grown; how quick it is, clinvk
+		// chaos measures.
+		if took := time.Since(begin); i == 0 && took > 2*time.Second {
 			t.Errorf("served again after %v", took)
 		}
 	}

@@ -1,15 +1,17 @@
-// Package meta answers what is about the server itself: health and the OpenAPI
-// document. It is also the dialect of paths that belong to nobody.
+// Package meta answers what is about the server itself: health, metrics, and the
+// OpenAPI document with its page. It is also the dialect of paths that belong to nobody.
 package meta
 
 import (
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/reference"
 )
 
 // Engine is what health is told of.
@@ -17,24 +19,47 @@ type Engine interface {
 	Backends() []engine.BackendInfo
 }
 
+// Store is what health asks about sessions.
+type Store interface {
+	// SessionCount is the number of kept sessions, from memory; ok is false when it is
+	// not known.
+	SessionCount() (n int, ok bool)
+}
+
 // Config of the meta dialect.
 type Config struct {
 	Engine  Engine
 	Version string
-	// OpenAPI is the document, as JSON.
-	OpenAPI []byte
+	// Store of sessions; nil: there is none.
+	Store Store
+	// OpenAPI makes the document, as JSON; it is called once, when it is first asked for.
+	OpenAPI func() ([]byte, error)
+	// Metrics answers GET /metrics; nil: they are switched off.
+	Metrics http.Handler
 	// Detailed says whether a request may see more than the status.
 	Detailed func(r *http.Request) bool
 }
 
 // Dialect answers health and the like.
 type Dialect struct {
-	config Config
-	begin  time.Time
+	config   Config
+	begin    time.Time
+	document func() ([]byte, error)
+	page     func() (*reference.Page, error)
 }
 
 // New makes the dialect.
-func New(c Config) *Dialect { return &Dialect{config: c, begin: time.Now()} }
+func New(c Config) *Dialect {
+	d := &Dialect{config: c, begin: time.Now(), document: sync.OnceValues(c.OpenAPI)}
+	d.page = sync.OnceValues(func() (*reference.Page, error) {
+		document, err := d.document()
+		if err != nil {
+			return nil, err
+		}
+		return reference.Render(document)
+	})
+	return d
+}
 
 // Name of the dialect.
 func (*Dialect) Name() string { return "meta" }
@@ -54,6 +79,8 @@ func (d *Dialect) Routes() []httpapi.Route {
 		{Method: http.MethodGet, Pattern: "/health/live", OperationID: "live", Handle: d.live},
 		{Method: http.MethodGet, Pattern: "/health/ready", OperationID: "ready", Handle: d.health},
 		{Method: http.MethodGet, Pattern: "/openapi.json", OperationID: "openapi", Handle: d.openapi},
+		{Method: http.MethodGet, Pattern: "/docs", OperationID: "docs", Handle: d.docs},
+		{Method: http.MethodGet, Pattern: "/metrics", OperationID: "metrics", Handle: d.metrics},
 	}
 }
 
@@ -63,6 +90,7 @@ type health struct {
 	Uptime   string          `json:"uptime,omitempty"`
 	UptimeMS int64           `json:"uptime_ms,omitempty"`
 	Backends []backendHealth `json:"backends,omitempty"`
+	Sessions *sessionHealth  `json:"session_store,omitempty"`
 }
 
 type backendHealth struct {
@@ -70,6 +98,11 @@ type backendHealth struct {
 	Available bool   `json:"available"`
 	State     string `json:"state"`
 	Message   string `json:"message"`
+}
+
+type sessionHealth struct {
+	Available    bool `json:"available"`
+	SessionCount int  `json:"session_count"`
 }
 
 // health is answered from memory: "ok" when every backend can serve, "degraded"
@@ -97,6 +130,7 @@ func (d *Dialect) health(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 	} else {
 		uptime := time.Since(d.begin)
 		h.Version, h.Uptime, h.UptimeMS = d.config.Version, uptime.Round(time.Second).String(), uptime.Milliseconds()
+		h.Sessions = d.sessions()
 	}
 	httpapi.WriteJSON(w, status, "application/json", h)
 	return nil
@@ -107,8 +141,46 @@ func (*Dialect) live(w http.ResponseWriter, _ *http.Request, _ httprouter.Params
 	return nil
 }
 
+// sessions tells of the store; one that cannot count cannot be used.
+func (d *Dialect) sessions() *sessionHealth {
+	if d.config.Store == nil {
+		return &sessionHealth{}
+	}
+	n, ok := d.config.Store.SessionCount()
+	if !ok {
+		return &sessionHealth{}
+	}
+	return &sessionHealth{Available: true, SessionCount: n}
+}
+
 func (d *Dialect) openapi(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
+	document, err := d.document()
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_, err := w.Write(d.config.OpenAPI)
+	_, err = w.Write(document)
 	return err
+}
+
+// docs is the page of the document. It needs a key where the document does.
+func (d *Dialect) docs(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) error {
+	page, err := d.page()
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", page.Policy)
+	h.Set("Referrer-Policy", "no-referrer")
+	_, err = w.Write(page.HTML)
+	return err
+}
+
+func (d *Dialect) metrics(w http.ResponseWriter, r *http.Request, _ httprouter.Params) error {
+	if d.config.Metrics == nil {
+		return httpapi.Errorf(http.StatusNotFound, "metrics are switched off; set server.metrics_enabled to true to switch them on")
+	}
+	d.config.Metrics.ServeHTTP(w, r)
+	return nil
 }

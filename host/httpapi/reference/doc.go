@@ -1,0 +1,3 @@
+// Package reference renders an OpenAPI document as a page for people, which needs
+// nothing but itself.
+package reference

@@ -1,0 +1,2 @@
+// Package telemetry counts what the server does, for Prometheus.
+package telemetry
