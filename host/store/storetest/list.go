@@ -81,7 +81,7 @@ func testFilter(t *testing.T, s Sessions) {
 func testFilterChanged(t *testing.T, s Sessions) {
 	create(t, s, store.Session{ID: "a", Title: "elephant", Status: "active", WorkingDir: "/old", Tags: []string{"old", "stays"}})
 	appendTurn(t, s, "a", question("giraffe"))
-	changeSession(t, s, "a", store.Change{
+	changeSession(t, s, store.Change{
 		Title: new("lion"), Status: new("done"), WorkingDir: new("/new"), Tags: new([]string{"new", "stays"}),
 	})
 	for _, test := range []struct {
