@@ -72,7 +72,7 @@ func (s *Store) PruneSessions(ctx context.Context, p store.Policy) (all []store.
 // purge deletes in batches until there is nothing left to delete.
 func (s *Store) purge(ctx context.Context, what string, chosen condition) (all []store.Deleted, err error) {
 	chosen = chosen.and("lease_holder = ''")
-	statement := "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE " + chosen.sql + //nolint:gosec // made of constants
+	statement := "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE " + chosen.sql +
 		" ORDER BY updated LIMIT ?) RETURNING owner, name, backend, token"
 	for {
 		var batch []store.Deleted

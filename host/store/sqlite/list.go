@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"math"
 	"slices"
 
 	"github.com/clinvk/clinvk/host/store"
@@ -42,36 +43,52 @@ func (c condition) and(sql string, args ...any) condition {
 	return condition{sql: c.sql + " AND " + sql, args: append(slices.Clone(c.args), args...)}
 }
 
-// chosen is what the filter asks of a row called s that has the columns of
-// session_tags, the tag aside.
+// part is one field of a filter: the column that it asks for, in sessions and in
+// session_counts, and the index of sessions that begins with it.
+type part struct{ column, value, index string }
+
+func parts(f store.Filter) (set []part) {
+	for _, p := range []part{
+		{"backend", f.Backend, "sessions_by_backend"}, {"status", f.Status, "sessions_by_status"}, {"workdir", f.WorkingDir, "sessions_by_workdir"},
+	} {
+		if p.value != "" {
+			set = append(set, p)
+		}
+	}
+	return set
+}
+
+// chosen is what the filter asks of a row called s, the tag aside.
 func chosen(owner string, f store.Filter) condition {
 	c := condition{sql: "s.owner = ?", args: []any{owner}}
-	for _, part := range []struct{ sql, value string }{
-		{"s.backend = ?", f.Backend}, {"s.status = ?", f.Status}, {"s.workdir = ?", f.WorkingDir},
-	} {
-		if part.value != "" {
-			c = c.and(part.sql, part.value)
-		}
+	for _, p := range parts(f) {
+		c = c.and("s."+p.column+" = ?", p.value)
 	}
 	return c
 }
 
-// list takes the number from the counts and then walks the index that fits, newest
-// first, no further than there is something to find.
+// list takes the number from the counts and then walks an index, newest first, no
+// further than there is something to find.
 func list(ctx context.Context, tx *sql.Tx, owner string, f store.Filter) (page store.Page, err error) {
 	c := chosen(owner, f)
 	tagged := c.and("s.tag = ?", f.Tag)
-	err = tx.QueryRowContext(ctx, "SELECT coalesce(sum(s.n), 0) FROM session_counts AS s WHERE "+tagged.sql, tagged.args...).Scan(&page.Total)
-	if err != nil || page.Total <= f.Offset {
+	if page.Total, err = count(ctx, tx, tagged); err != nil || page.Total <= f.Offset {
 		return page, err
 	}
-	query := "SELECT s.id FROM sessions AS s WHERE " + c.sql + " ORDER BY s.updated DESC, s.id DESC"
-	if f.Tag != "" {
-		c = tagged
-		query = "SELECT s.session FROM session_tags AS s WHERE " + c.sql + " ORDER BY s.updated DESC, s.session DESC"
+	index, err := narrowest(ctx, tx, owner, f)
+	if err != nil {
+		return page, err
 	}
+	query := "SELECT s.id FROM sessions AS s INDEXED BY " + index
+	switch {
+	case index == "": // the tag is the narrowest
+		query, c = "SELECT s.session FROM session_tags AS s", tagged
+	case f.Tag != "":
+		c = c.and("EXISTS (SELECT 1 FROM session_tags AS g WHERE g.session = s.id AND g.tag = ?)", f.Tag)
+	}
+	order := " ORDER BY s.updated DESC, 1 DESC LIMIT ? OFFSET ?"
 	args := append(slices.Clone(c.args), min(f.Limit, page.Total-f.Offset), f.Offset)
-	rows, err := tx.QueryContext(ctx, query+" LIMIT ? OFFSET ?", args...)
+	rows, err := tx.QueryContext(ctx, query+" WHERE "+c.sql+order, args...)
 	if err != nil {
 		return page, err
 	}
@@ -81,6 +98,43 @@ func list(ctx context.Context, tx *sql.Tx, owner string, f store.Filter) (page s
 	}
 	page.Sessions, err = load(ctx, tx, ids)
 	return page, err
+}
+
+func count(ctx context.Context, tx *sql.Tx, c condition) (n int, err error) {
+	err = tx.QueryRowContext(ctx, "SELECT coalesce(sum(s.n), 0) FROM session_counts AS s WHERE "+c.sql, c.args...).Scan(&n)
+	return n, err
+}
+
+// narrowest is the index in which the fewest rows are beside those that the filter
+// chooses; empty: that of its tag.
+func narrowest(ctx context.Context, tx *sql.Tx, owner string, f store.Filter) (index string, err error) {
+	choices := parts(f)
+	if f.Tag != "" {
+		choices = append(choices, part{})
+	}
+	switch len(choices) {
+	case 0:
+		return "sessions_by_owner", nil
+	case 1:
+		return choices[0].index, nil
+	}
+	least := math.MaxInt
+	for _, p := range choices {
+		c := condition{sql: "s.owner = ? AND s.tag = ?", args: []any{owner, ""}}
+		if p.column == "" {
+			c.args[1] = f.Tag
+		} else {
+			c = c.and("s."+p.column+" = ?", p.value)
+		}
+		n, err := count(ctx, tx, c)
+		if err != nil {
+			return "", err
+		}
+		if n < least {
+			least, index = n, p.index
+		}
+	}
+	return index, nil
 }
 
 func collect(rows *sql.Rows) (ids []int64, err error) {
@@ -118,6 +172,10 @@ func search(ctx context.Context, tx *sql.Tx, owner, words string, f store.Filter
 
 func find(ctx context.Context, tx *sql.Tx, owner, words string, f store.Filter) (hits []hit, err error) {
 	c := chosen(owner, f)
+	there, err := count(ctx, tx, c.and("s.tag = ?", f.Tag))
+	if err != nil {
+		return nil, err
+	}
 	// CROSS keeps the order of the tables, so that the first found are the newest.
 	//nolint:gosec // made of constants
 	query := `SELECT s.id, s.updated FROM session_words CROSS JOIN sessions AS s ON s.id = session_words.rowid & 0x7fffffff
@@ -128,7 +186,7 @@ func find(ctx context.Context, tx *sql.Tx, owner, words string, f store.Filter) 
 	}
 	defer rows.Close()
 	seen := make(map[int64]bool)
-	for len(hits) < store.MaxFound && rows.Next() {
+	for len(hits) < min(store.MaxFound, there) && rows.Next() {
 		var h hit
 		if err := rows.Scan(&h.id, &h.updated); err != nil {
 			return nil, err

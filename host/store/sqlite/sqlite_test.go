@@ -165,14 +165,3 @@ func TestManyWriters(t *testing.T) {
 		t.Errorf("%d of 60 were kept, %v", n, err)
 	}
 }
-
-func TestNewerFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "clinvk.db")
-	s := opened(t, Config{Path: path})
-	if _, err := s.write.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(t.Context(), Config{Path: path}); err == nil || !strings.Contains(err.Error(), "newer clinvk") {
-		t.Errorf("got %v", err)
-	}
-}

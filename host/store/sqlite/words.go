@@ -17,11 +17,11 @@ import (
 // those characters that mean nothing to anybody, and is taken out of all other text.
 const mark = "\ue000"
 
-// key is the word for an owner ("o"), a directory ("d") or a tag ("t"). It is a hash, since
-// the index knows neither case nor punctuation, and long enough that nobody finds
-// two of the same.
-func key(kind, value string) string {
-	sum := sha256.Sum256([]byte(value))
+// key is the word for all sessions of an owner ("o"), or for those with a directory
+// ("d") or a tag ("t"). It is a hash, since the index knows neither case nor punctuation,
+// and long enough that nobody finds two of the same.
+func key(owner, kind, value string) string {
+	sum := sha256.Sum256([]byte(owner + "\x00" + value))
 	return mark + kind + hex.EncodeToString(sum[:16])
 }
 
@@ -35,9 +35,9 @@ func keys(ctx context.Context, tx *sql.Tx, row int64) (string, error) {
 	if err := json.Unmarshal([]byte(list), &tags); err != nil {
 		return "", fmt.Errorf("the tags: %w", err)
 	}
-	text := " " + key("o", owner) + " " + key("d", dir)
+	text := " " + key(owner, "o", "") + " " + key(owner, "d", dir)
 	for _, tag := range tags {
-		text += " " + key("t", tag)
+		text += " " + key(owner, "t", tag)
 	}
 	return text, nil
 }
@@ -120,12 +120,14 @@ func match(owner string, f store.Filter) string {
 	if terms == nil {
 		return ""
 	}
-	terms = append(terms, `"`+key("o", owner)+`"`)
 	if f.WorkingDir != "" {
-		terms = append(terms, `"`+key("d", f.WorkingDir)+`"`)
+		terms = append(terms, `"`+key(owner, "d", f.WorkingDir)+`"`)
 	}
 	if f.Tag != "" {
-		terms = append(terms, `"`+key("t", f.Tag)+`"`)
+		terms = append(terms, `"`+key(owner, "t", f.Tag)+`"`)
+	}
+	if f.WorkingDir == "" && f.Tag == "" { // else those say it, and are rarer
+		terms = append(terms, `"`+key(owner, "o", "")+`"`)
 	}
 	return strings.Join(terms, " ")
 }

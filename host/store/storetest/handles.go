@@ -80,7 +80,7 @@ func testTwoLease(t *testing.T, first Sessions, again func(*testing.T) Sessions)
 	_, err = second.DeleteSession(t.Context(), "", "a")
 	busy(t, "deleting", err)
 	busy(t, "a token", second.ChangeSession(t.Context(), "", "a", store.Change{Token: new([]byte("t"))}))
-	changeSession(t, second, "a", store.Change{Title: new("a title may be given at any time")})
+	changeSession(t, second, store.Change{Title: new("a title may be given at any time")})
 	release()
 	lease(t, second, "a")
 }

@@ -132,24 +132,24 @@ func testPrefix(t *testing.T, s Sessions) {
 func testChange(t *testing.T, s Sessions) {
 	create(t, s, store.Session{ID: "a", Title: "elephant", Status: "active", Tags: []string{"x"}, Token: []byte("t"), Metadata: map[string]string{"k": "v"}})
 	before := read(t, s, "a")
-	changeSession(t, s, "a", store.Change{})
+	changeSession(t, s, store.Change{})
 	if diff := cmp.Diff(before, read(t, s, "a")); diff != "" {
 		t.Errorf("no change changes (-want +got):\n%s", diff)
 	}
-	changeSession(t, s, "a", store.Change{Title: new("giraffe")})
+	changeSession(t, s, store.Change{Title: new("giraffe")})
 	want := *before
 	want.Title = "giraffe"
 	if diff := cmp.Diff(&want, read(t, s, "a")); diff != "" {
 		t.Errorf("a new title (-want +got):\n%s", diff)
 	}
-	changeSession(t, s, "a", store.Change{
+	changeSession(t, s, store.Change{
 		Status: new("done"), Tags: new([]string{"z", "y"}), Mode: new("chat"), WorkingDir: new("/d"), System: new("s"), Metadata: new(map[string]string{"l": "w"}),
 	})
 	want.Status, want.Tags, want.Mode, want.WorkingDir, want.System, want.Metadata = "done", []string{"y", "z"}, "chat", "/d", "s", map[string]string{"l": "w"}
 	if diff := cmp.Diff(&want, read(t, s, "a")); diff != "" {
 		t.Errorf("the others (-want +got):\n%s", diff)
 	}
-	changeSession(t, s, "a", store.Change{Title: new(""), Tags: new([]string(nil)), Metadata: new(map[string]string(nil)), Token: new([]byte(nil))})
+	changeSession(t, s, store.Change{Title: new(""), Tags: new([]string(nil)), Metadata: new(map[string]string(nil)), Token: new([]byte(nil))})
 	want.Title, want.Tags, want.Metadata, want.Token = "", nil, nil, nil
 	if diff := cmp.Diff(&want, read(t, s, "a")); diff != "" {
 		t.Errorf("removed (-want +got):\n%s", diff)

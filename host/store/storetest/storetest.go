@@ -127,9 +127,10 @@ func appendTurn(t *testing.T, s Sessions, id string, a store.Append) {
 	}
 }
 
-func changeSession(t *testing.T, s Sessions, id string, c store.Change) {
+// changeSession changes the session a.
+func changeSession(t *testing.T, s Sessions, c store.Change) {
 	t.Helper()
-	if err := s.ChangeSession(t.Context(), "", id, c); err != nil {
+	if err := s.ChangeSession(t.Context(), "", "a", c); err != nil {
 		t.Fatal(err)
 	}
 }

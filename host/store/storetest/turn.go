@@ -91,9 +91,9 @@ func testToken(t *testing.T, s Sessions) {
 			t.Errorf("%s: %q", test.name, got.Token)
 		}
 	}
-	changeSession(t, s, "a", store.Change{Token: new([]byte("t2"))})
+	changeSession(t, s, store.Change{Token: new([]byte("t2"))})
 	before := read(t, s, "a")
-	changeSession(t, s, "a", store.Change{Status: new("error"), Token: new([]byte{})}) // as after a turn that failed
+	changeSession(t, s, store.Change{Status: new("error"), Token: new([]byte{})}) // as after a turn that failed
 	want := *before
 	want.Status, want.Token = "error", nil
 	if diff := cmp.Diff(&want, read(t, s, "a")); diff != "" {

@@ -25,11 +25,12 @@ CREATE TABLE sessions (
     system           TEXT    NOT NULL,
     UNIQUE (owner, name)
 );
--- Each holds all that a list asks for, so that it reads the rows of its page only.
-CREATE INDEX sessions_by_owner ON sessions (owner, updated);
-CREATE INDEX sessions_by_backend ON sessions (owner, backend, updated, status, workdir);
-CREATE INDEX sessions_by_status ON sessions (owner, status, updated, backend, workdir);
-CREATE INDEX sessions_by_workdir ON sessions (owner, workdir, updated, backend, status);
+-- Each holds all that a list asks for, in the order of the list, so that it reads the
+-- rows of its page only.
+CREATE INDEX sessions_by_owner ON sessions (owner, updated, id, backend, status, workdir);
+CREATE INDEX sessions_by_backend ON sessions (owner, backend, updated, id, status, workdir);
+CREATE INDEX sessions_by_status ON sessions (owner, status, updated, id, backend, workdir);
+CREATE INDEX sessions_by_workdir ON sessions (owner, workdir, updated, id, backend, status);
 CREATE INDEX sessions_updated ON sessions (updated);
 CREATE INDEX sessions_leased ON sessions (lease_holder) WHERE lease_holder <> '';
 
