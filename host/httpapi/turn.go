@@ -61,6 +61,11 @@ func timing(t engine.Timing) string {
 	return s + fmt.Sprintf(", total;dur=%.3f", ms(t.Total))
 }
 
+// Sign notes on a turn whose it is and which request it came in.
+func Sign(r *http.Request, t *engine.Turn, dialect string) {
+	t.Owner, t.RequestID, t.Dialect = Owner(r), RequestID(r.Context()), dialect
+}
+
 // SetMode sets the turn's mode and what belongs to it from their names; empty ones
 // are left as they are. Errors are *Error 400 with the parameter's name from params.
 func SetMode(t *engine.Turn, mode, workdir, approval, sandbox string, params [4]string) error {
