@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -34,6 +35,16 @@ func BeginTurn(w http.ResponseWriter, x *engine.Execution, ignored []string) {
 	}
 	setIgnored(h, ignored)
 	h.Set(headerTiming, timing(x.Timing()))
+}
+
+// BeginPreview sets the headers of a turn that was not run; took is how long it took to
+// find out about it.
+func BeginPreview(w http.ResponseWriter, p *engine.Preview, ignored []string, took time.Duration) {
+	h := w.Header()
+	h.Set(headerBackend, header(p.Backend))
+	h.Set(headerModel, header(cmp.Or(p.Model, p.Backend)))
+	setIgnored(h, ignored)
+	h.Set(headerTiming, timing(engine.Timing{Total: took}))
 }
 
 func setIgnored(h http.Header, ignored []string) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
@@ -71,10 +72,12 @@ func previewOf(prompt string, p *engine.Preview) *preview {
 
 // dryPrompt answers what would become of a prompt.
 func (d *Dialect) dryPrompt(w http.ResponseWriter, r *http.Request, p *prompt, t *engine.Turn) error {
+	begin := time.Now()
 	found, err := d.engine.Preview(r.Context(), t)
 	if err != nil {
 		return err
 	}
+	httpapi.BeginPreview(w, found, ignoredFields(found.Ignored), time.Since(begin))
 	httpapi.WriteJSON(w, http.StatusOK, "application/json", previewOf(*p.Prompt, found))
 	return nil
 }

@@ -83,7 +83,7 @@ func TestExecutions(t *testing.T) {
 		{"cancel", http.MethodPost, "/executions/turn_1/cancel", "Execution", 200, `"state":"failed"`},
 		{"cancel none", http.MethodPost, "/executions/turn_2/cancel", "Problem", 404, `"code":"not_found"`},
 		{"cancel what is over", http.MethodPost, "/executions/turn_over/cancel", "Problem", 409, `its state is completed`},
-		{"an unknown state", http.MethodGet, "/executions?state=runing", "Problem", 400, `it must be queued, running, completed, failed or cancelled`},
+		{"an unknown state", http.MethodGet, "/executions?state=open", "Problem", 400, `it must be queued, running, completed, failed or cancelled`},
 		{"an unknown parameter", http.MethodGet, "/executions?stat=running", "Problem", 400, `did you mean \"state\"?`},
 		{"no limit", http.MethodGet, "/executions?limit=0", "Problem", 400, `between 1 and 1000`},
 		{"a limit that is too large", http.MethodGet, "/executions?limit=1001", "Problem", 400, `between 1 and 1000`},
