@@ -19,6 +19,11 @@ func (t turns) Execute(ctx context.Context, turn *engine.Turn) (*engine.Executio
 	return t.sessions.Execute(ctx, turn)
 }
 
+// Preview says what would become of a turn in the session that it asks for.
+func (t turns) Preview(ctx context.Context, turn *engine.Turn) (*engine.Preview, error) {
+	return t.sessions.Preview(ctx, turn)
+}
+
 func (h *Host) turns() turns { return turns{h.engine, h.sessions} }
 
 // newSessions keeps conversations in the store, if there is one.

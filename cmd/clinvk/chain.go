@@ -19,10 +19,14 @@ the step before, {{steps.NAME.output}} for that of any earlier one.`,
 				return err
 			}
 			q["output_format"] = outputStream
+			if o.dryRun {
+				q["dry_run"] = true
+			}
 			return o.run(cmd.Context(), "/api/v1/chain", "steps", count(q, "steps"), q, named(q, "steps"), s)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "-", "file with the steps; -: stdin")
+	o.dryRunFlag(cmd)
 	o.flags(cmd)
 	return cmd
 }

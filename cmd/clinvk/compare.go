@@ -36,6 +36,7 @@ func newCompare(s streams) *cobra.Command {
 				q["backends"] = backends
 			}
 			q["sequential"], q["output_format"] = sequential, outputStream
+			o.dryRun = t.dryRun
 			needs := func(*config.Config) []string { return backends }
 			return o.run(cmd.Context(), "/api/v1/compare", "backends", len(backends), q, needs, s)
 		},

@@ -28,6 +28,9 @@ fields of a prompt (backend, prompt, model, workdir, …), and id and name of it
 				q["fail_fast"] = failFast
 			}
 			q["output_format"] = outputStream
+			if o.dryRun {
+				q["dry_run"] = true
+			}
 			return o.run(cmd.Context(), "/api/v1/parallel", "tasks", count(q, "tasks"), q, named(q, "tasks"), s)
 		},
 	}
@@ -35,6 +38,7 @@ fields of a prompt (backend, prompt, model, workdir, …), and id and name of it
 	f.StringVarP(&file, "file", "f", "-", "file with the tasks; -: stdin")
 	f.IntVar(&most, "max-parallel", 0, "tasks at a time (default: parallel.max_workers of the configuration)")
 	f.BoolVar(&failFast, "fail-fast", false, "end the others when one fails")
+	o.dryRunFlag(cmd)
 	o.flags(cmd)
 	return cmd
 }

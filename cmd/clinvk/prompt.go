@@ -29,7 +29,7 @@ type turnOptions struct {
 	maxTokens                                                        int64
 	maxTurns                                                         int
 	timeout                                                          float64
-	ephemeral                                                        bool
+	ephemeral, dryRun                                                bool
 }
 
 func (o *turnOptions) flags(cmd *cobra.Command) {
@@ -45,6 +45,7 @@ func (o *turnOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&o.maxTurns, "max-turns", 0, "most model calls of an agent")
 	f.Float64Var(&o.timeout, "timeout", 0, "seconds that it may take")
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep no session")
+	f.BoolVar(&o.dryRun, "dry-run", false, "run nothing: show what would be run")
 }
 
 // request is the body that asks for a prompt.
@@ -69,6 +70,9 @@ func (o turnOptions) request(prompt string) (map[string]any, error) {
 	}
 	if o.ephemeral {
 		q["ephemeral"] = true
+	}
+	if o.dryRun {
+		q["dry_run"] = true
 	}
 	if o.mode == "chat" && o.workdir == "" {
 		return q, nil
@@ -130,16 +134,22 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 		return err
 	}
 	defer closing(c, &err)
-	if o.output == outputJSON {
-		var answer json.RawMessage
-		if err := c.Post(ctx, "/api/v1/prompt", q, &answer); err != nil {
-			return err
+	return softly(ctx, c, func(ctx context.Context) error {
+		if o.output == outputJSON || o.dryRun {
+			var answer json.RawMessage
+			if err := c.Post(ctx, "/api/v1/prompt", q, &answer); err != nil {
+				return err
+			}
+			stop()
+			if o.dryRun && o.output == outputText {
+				return printPlans(terminalOf(s.out), answer)
+			}
+			return writeJSON(s.out, answer)
 		}
-		return writeJSON(s.out, answer)
-	}
-	p := printer{out: terminalOf(s.out), err: terminalOf(s.err), verbose: o.verbose, raw: o.output == outputStream, quiet: sync.OnceFunc(stop)}
-	err = c.Stream(ctx, "/api/v1/prompt", q, p.event)
-	return errors.Join(p.end(err), err)
+		p := printer{out: terminalOf(s.out), err: terminalOf(s.err), verbose: o.verbose, raw: o.output == outputStream, quiet: sync.OnceFunc(stop)}
+		err := c.Stream(ctx, "/api/v1/prompt", q, p.event)
+		return errors.Join(p.end(err), err)
+	})
 }
 
 // waiting is what the spinner says.

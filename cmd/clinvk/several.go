@@ -21,12 +21,19 @@ import (
 type severalOptions struct {
 	connectOptions
 	json, quiet bool
+	// dryRun is a flag of its own only where the prompt has none.
+	dryRun bool
 }
 
 func (o *severalOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the answer as JSON")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "print the outputs only")
 	o.connectOptions.flags(cmd)
+}
+
+// dryRunFlag is for verbs that do not have the flags of a prompt.
+func (o *severalOptions) dryRunFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "run nothing: show what would be run")
 }
 
 // answer is what the server answers to any of these verbs.
@@ -59,6 +66,9 @@ func (o severalOptions) run(ctx context.Context, path, what string, total int, q
 		return err
 	}
 	defer closing(c, &err)
+	if o.dryRun {
+		return o.plan(ctx, c, path, q, s)
+	}
 	var whole json.RawMessage
 	ended := 0
 	progress := func() string { return fmt.Sprintf("%s %d/%d", what, ended, total) }
@@ -86,6 +96,26 @@ func (o severalOptions) run(ctx context.Context, path, what string, total int, q
 		err = writeJSON(s.out, whole)
 	} else {
 		err = o.print(a, max(total, len(a.Results)), terminalOf(s.out))
+	}
+	return errors.Join(err, a.failure())
+}
+
+// plan prints what would become of several turns. The error is that of the first that
+// would be refused.
+func (o severalOptions) plan(ctx context.Context, c *connection, path string, q any, s streams) error {
+	var whole json.RawMessage
+	if err := c.Post(ctx, path, q, &whole); err != nil {
+		return err
+	}
+	var a answer
+	if err := json.Unmarshal(whole, &a); err != nil {
+		return fmt.Errorf("the server's answer is not what clinvk answers: %w", err)
+	}
+	var err error
+	if o.json {
+		err = writeJSON(s.out, whole)
+	} else {
+		err = printPlans(terminalOf(s.out), whole)
 	}
 	return errors.Join(err, a.failure())
 }

@@ -20,6 +20,9 @@ type Client struct {
 	Base string
 	// Key is sent with each request; empty: none.
 	Key string
+	// RequestID is sent with each request, so that what runs can be found by it; empty:
+	// the server makes one for each.
+	RequestID string
 	// HTTP carries the requests; nil: http.DefaultClient.
 	HTTP *http.Client
 }
@@ -88,6 +91,9 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 	request.Header.Set("Content-Type", "application/json")
 	if c.Key != "" {
 		request.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	if c.RequestID != "" {
+		request.Header.Set("X-Request-Id", c.RequestID)
 	}
 	response, err := cmp.Or(c.HTTP, http.DefaultClient).Do(request)
 	switch {

@@ -6,6 +6,8 @@ import "strings"
 type Answer struct {
 	// Parts are Text, Reasoning and the client's ToolCalls, in order.
 	Parts []Part
+	// Notices are lines for people, the first hundred of them.
+	Notices []string
 	Completed
 }
 

@@ -15,6 +15,8 @@ const (
 	maxArguments = 2 << 20
 	// maxCalls is how many calls an answer may have, and how many may be open.
 	maxCalls = 1000
+	// maxNotices is how many are collected with an answer that is not streamed.
+	maxNotices = 100
 	// maxStop is how long a stop sequence may be: they are words, not documents.
 	maxStop = 1 << 10
 	// maxErrorText bounds texts for people.

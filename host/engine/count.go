@@ -68,9 +68,9 @@ func (e *Engine) askCount(ctx context.Context, to target, t *Turn) (*backendv1.C
 	case ctx.Err() != nil:
 		return nil, AsError(context.Cause(ctx))
 	case status.Code(err) == codes.InvalidArgument:
-		return nil, countRefused(to, CodeInvalidRequest, err)
+		return nil, refusedBy(to, CodeInvalidRequest, err)
 	case status.Code(err) == codes.NotFound:
-		return nil, countRefused(to, CodeModelNotFound, err)
+		return nil, refusedBy(to, CodeModelNotFound, err)
 	}
 	e.log.Warn("a backend could not count tokens; they are estimated", "backend", to.backend, "error", err)
 	return nil, nil
@@ -88,7 +88,7 @@ func (e *Engine) count(ctx context.Context, to target, t *Turn) (*backendv1.Coun
 	})
 }
 
-// countRefused is the backend's word that the request is wrong.
-func countRefused(to target, code Code, err error) *Error {
+// refusedBy is the backend's word that the request is wrong.
+func refusedBy(to target, code Code, err error) *Error {
 	return &Error{Code: code, Message: clip(status.Convert(err).Message()), Origin: OriginBackend, Backend: to.backend, Err: err}
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -49,6 +48,7 @@ type Engine struct {
 	config   Config
 	backends Backends
 	live     *liveIndex
+	register *register
 	log      *slog.Logger
 
 	mu    sync.Mutex
@@ -71,7 +71,7 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{config: c, backends: c.Backends, live: newLiveIndex(), log: c.Logger, gates: map[string]*gate{}, cutWait: cutWait}
+	return &Engine{config: c, backends: c.Backends, live: newLiveIndex(), register: newRegister(), log: c.Logger, gates: map[string]*gate{}, cutWait: cutWait}
 }
 
 // Backends tells about all backends, sorted by name.
@@ -154,50 +154,55 @@ func (e *Engine) execute(ctx context.Context, t *Turn) (*Execution, error) {
 		return nil, shuttingDown()
 	}
 	begin := time.Now()
-	to, err := e.route(t)
+	p, err := e.plan(t)
 	if err != nil {
 		return nil, err
-	}
-	turn := e.prepare(t, to)
-	if turn.WorkingDir != "" {
-		if turn.WorkingDir, err = e.config.WorkingDirs.check(turn.WorkingDir); err != nil {
-			return nil, err
-		}
-	}
-	info, _ := e.backends.Info(to.backend)
-	ignored, err := check(to.backend, turn, info)
-	if err != nil {
-		return nil, err
-	}
-	var output *schema
-	if turn.OutputSchema != nil {
-		if output, err = compileSchema(turn.OutputSchema); err != nil {
-			return nil, err
-		}
-	}
-	leave, err := e.gate(to.backend).enter(ctx, int(info.Describe.GetLimits().GetMaxConcurrentExecutions()))
-	if err != nil {
-		return nil, AsError(err)
-	}
-	if !e.join() {
-		leave()
-		return nil, shuttingDown()
 	}
 	x := &Execution{
 		ID:      "turn_" + strings.ReplaceAll(newID(), "-", ""),
-		Backend: to.backend, Model: shownModel(t, to), Ignored: ignored,
-		engine: e, turn: turn, to: to, leave: leave, begin: begin, admitted: time.Now(),
+		Backend: p.to.backend, Model: shownModel(t, p.to), Ignored: p.ignored,
+		engine: e, turn: p.turn, to: p.to, begin: begin,
 	}
-	if turn.Session != nil {
-		x.Session = turn.Session.ID
+	if p.turn.Session != nil {
+		x.Session = p.turn.Session.ID
 	}
-	x.shapeFor(info.Describe.GetCapabilities(), output)
-	if err := x.open(ctx); err != nil {
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	x.entry = e.register.add(Record{
+		ID: x.ID, Owner: t.Owner, RequestID: t.RequestID, Dialect: t.Dialect, Backend: x.Backend, Model: x.Model,
+		Mode: p.turn.Mode, Session: x.Session, Queued: begin,
+	}, x.cancel)
+	if err := x.enter(p.info); err != nil {
+		x.cancel(nil)
+		x.entry.end(nil, err)
+		return nil, err
+	}
+	x.shapeFor(p.info.Describe.GetCapabilities(), p.output)
+	if err := x.open(); err != nil {
+		x.entry.end(nil, AsError(err))
 		x.release(errClosed)
 		return nil, err
 	}
-	x.watch.watcher = turn.Watcher
+	x.watch.watcher = p.turn.Watcher
 	return x, nil
+}
+
+// enter waits for the execution's place.
+func (x *Execution) enter(info BackendInfo) *Error {
+	leave, err := x.engine.gate(x.to.backend).enter(x.ctx, int(info.Describe.GetLimits().GetMaxConcurrentExecutions()))
+	if err != nil {
+		return AsError(err)
+	}
+	if !x.engine.join() {
+		leave()
+		return shuttingDown()
+	}
+	x.leave, x.admitted = leave, time.Now()
+	if !x.entry.admit(x) {
+		leave()
+		x.engine.running.Done()
+		return AsError(context.Cause(x.ctx))
+	}
+	return nil
 }
 
 // join counts a turn in, unless nobody would wait for it: it may have waited for its
@@ -257,9 +262,7 @@ func (e *Engine) prepare(t *Turn, to target) *Turn {
 			c.Sandbox = a.Sandbox
 		}
 	}
-	if c.Mode == ModeUnspecified {
-		c.Mode = cmp.Or(c.DefaultMode, ModeChat)
-	}
+	c.Mode = c.WantedMode()
 	if c.Mode == ModeChat {
 		c.WorkingDir, c.Approval, c.Sandbox = "", ApprovalUnspecified, SandboxUnspecified
 	}

@@ -34,6 +34,7 @@ type Execution struct {
 	to     target
 	leave  func()
 	keys   []prefixKey
+	entry  *entry // nil: nobody asks about it
 
 	begin, admitted time.Time
 	// opened and first are nanoseconds since begin; 0: not yet.
@@ -64,7 +65,7 @@ type Execution struct {
 // who consume executions. source returns io.EOF after *Completed.
 func Replay(id, backend, model string, source func() (Event, error)) *Execution {
 	now := time.Now()
-	return &Execution{ID: id, Backend: backend, Model: model, source: source, begin: now, admitted: now}
+	return &Execution{ID: id, Backend: backend, Model: model, ctx: context.Background(), source: source, begin: now, admitted: now}
 }
 
 // ReplayTurn is Replay for a turn whose session and watcher count.
@@ -92,10 +93,7 @@ const (
 var errClosed = errors.New("the execution was closed")
 
 // open calls the plugin.
-func (x *Execution) open(parent context.Context) error {
-	if x.ctx == nil {
-		x.ctx, x.cancel = context.WithCancelCause(parent)
-	}
+func (x *Execution) open() error {
 	lease, err := x.engine.backends.Acquire(x.ctx, x.to.backend)
 	if err != nil {
 		return AsError(err)
@@ -164,7 +162,11 @@ func (x *Execution) useLive(start *backendv1.Start) {
 
 // Next returns the next event, io.EOF after *Completed, or the turn's failure as
 // an *Error. It blocks until something happens.
-func (x *Execution) Next() (Event, error) { return x.watch.see(x.next()) }
+func (x *Execution) Next() (Event, error) {
+	ev, err := x.watch.see(x.next())
+	x.entry.see(ev, err)
+	return ev, err
+}
 
 func (x *Execution) next() (Event, error) {
 	if x.source != nil {
@@ -266,7 +268,7 @@ func (x *Execution) retry(err error) bool {
 	x.retried = true
 	x.hangUp()
 	x.events = normalizer{}
-	if err := x.open(x.ctx); err != nil {
+	if err := x.open(); err != nil {
 		x.fail(AsError(err))
 	}
 	return true
@@ -323,6 +325,9 @@ func (x *Execution) explain(e *Error) {
 }
 
 func (x *Execution) canceled(err error) *Error {
+	if e, ok := errors.AsType[*Error](context.Cause(x.ctx)); ok { // of one that cancelled it
+		return e
+	}
 	return &Error{Code: CodeCanceled, Message: "the request was cancelled", Backend: x.to.backend, Err: err}
 }
 
@@ -386,17 +391,18 @@ func (x *Execution) sendInterruptLocked() {
 // Close ends the turn if it still runs and gives its place to the next. It may be
 // called more than once.
 func (x *Execution) Close() {
-	x.release(errClosed)
-	x.watch.gone(x.canceled(errClosed))
+	gone := x.canceled(errClosed)
 	if x.source == nil {
-		x.failed(x.canceled(errClosed)) // unless it was over before
+		x.release(errClosed)
+	}
+	x.watch.gone(gone)
+	if x.source == nil { // unless it was over before
+		x.failed(gone)
+		x.entry.end(nil, gone)
 	}
 }
 
 func (x *Execution) release(cause error) {
-	if x.source != nil {
-		return
-	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.closed {

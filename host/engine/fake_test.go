@@ -28,6 +28,7 @@ type fakeBackends struct {
 	pressure string // of all backends
 	changed  chan struct{}
 	stopped  string // why the host stopped something of a process
+	previews func(*backendv1.Start) (*backendv1.PreviewResponse, error)
 }
 
 // Restart starts none: the fakes are functions.
@@ -54,7 +55,12 @@ type executeFunc func(start *backendv1.Start, s backendv1.BackendService_Execute
 
 type fakeService struct {
 	backendv1.UnimplementedBackendServiceServer
+	fakes   *fakeBackends
 	execute executeFunc
+}
+
+func (f *fakeService) Preview(_ context.Context, r *backendv1.PreviewRequest) (*backendv1.PreviewResponse, error) {
+	return f.fakes.previews(r.GetStart())
 }
 
 func (f *fakeService) Execute(s backendv1.BackendService_ExecuteServer) error {
@@ -83,7 +89,7 @@ func (f *fakeBackends) add(name string, caps *backendv1.Capabilities, execute ex
 	f.t.Helper()
 	ln := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
-	backendv1.RegisterBackendServiceServer(server, &fakeService{execute: execute})
+	backendv1.RegisterBackendServiceServer(server, &fakeService{fakes: f, execute: execute})
 	go func() { _ = server.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }))

@@ -13,11 +13,16 @@ func Gather(x *Execution, each func(Event)) (text string, completed *Completed, 
 // Collect runs an execution to its end. The error is an *Error; one is that the
 // answer is larger than 4 MiB.
 func Collect(x *Execution) (*Answer, error) {
-	parts, completed, err := gather(x, nil)
+	var notices []string
+	parts, completed, err := gather(x, func(ev Event) {
+		if n, ok := ev.(*Notice); ok && len(notices) < maxNotices {
+			notices = append(notices, n.Message)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &Answer{Parts: parts, Completed: *completed}, nil
+	return &Answer{Parts: parts, Notices: notices, Completed: *completed}, nil
 }
 
 func gather(x *Execution, each func(Event)) ([]Part, *Completed, *Error) {

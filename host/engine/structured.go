@@ -170,7 +170,7 @@ func (x *Execution) repair(f *former, violation error) error {
 	x.shape.limit = x.limiter(x.shape.honoured)
 	x.hangUp()
 	x.events = normalizer{}
-	return x.open(x.ctx)
+	return x.open()
 }
 
 // addUsage sums two answers up; what is known of one only is that one's.

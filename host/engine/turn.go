@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -17,6 +18,8 @@ type Turn struct {
 	// Owner is whose turn it is (the hash of an API key); conversations of
 	// different owners are never joined.
 	Owner string
+	// Dialect and RequestID say where it came from, for Engine.Executions.
+	Dialect, RequestID string
 
 	Mode Mode
 	// DefaultMode is that of a turn without a Mode of its own, or of its session's or
@@ -51,6 +54,10 @@ type Turn struct {
 	// Watcher follows the turn once it runs; nil: nobody does.
 	Watcher Watcher
 }
+
+// WantedMode is the turn's mode, as far as it is known before its session and its alias
+// have their say.
+func (t *Turn) WantedMode() Mode { return cmp.Or(t.Mode, t.DefaultMode, ModeChat) }
 
 // Mode says what the backend is used for; the numbers of these enums are the
 // contract's.
@@ -97,6 +104,25 @@ var (
 		"default": SandboxDefault, "read-only": SandboxReadOnly, "workspace": SandboxWorkspace, "full": SandboxFull,
 	}
 )
+
+// nameOf finds the name of a mode; empty: it has none.
+func nameOf[M comparable](names map[string]M, mode M) string {
+	for name, m := range names {
+		if m == mode {
+			return name
+		}
+	}
+	return ""
+}
+
+// String is the name that ParseMode reads; empty for ModeUnspecified.
+func (m Mode) String() string { return nameOf(modeNames, m) }
+
+// String is the name that ParseApproval reads; empty for ApprovalUnspecified.
+func (m ApprovalMode) String() string { return nameOf(approvalNames, m) }
+
+// String is the name that ParseSandbox reads; empty for SandboxUnspecified.
+func (m SandboxMode) String() string { return nameOf(sandboxNames, m) }
 
 // ParseMode reads "chat" or "agent"; anything else is ModeUnspecified.
 func ParseMode(name string) Mode { return modeNames[name] }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -36,6 +37,16 @@ func BeginTurn(w http.ResponseWriter, x *engine.Execution, ignored []string) {
 	h.Set(headerTiming, timing(x.Timing()))
 }
 
+// BeginPreview sets the headers of a turn that was not run; took is how long it took to
+// find out about it.
+func BeginPreview(w http.ResponseWriter, p *engine.Preview, ignored []string, took time.Duration) {
+	h := w.Header()
+	h.Set(headerBackend, header(p.Backend))
+	h.Set(headerModel, header(cmp.Or(p.Model, p.Backend)))
+	setIgnored(h, ignored)
+	h.Set(headerTiming, timing(engine.Timing{Total: took}))
+}
+
 func setIgnored(h http.Header, ignored []string) {
 	if len(ignored) > 0 {
 		h.Set(headerIgnored, header(strings.Join(ignored, ", ")))
@@ -59,6 +70,11 @@ func timing(t engine.Timing) string {
 		s += fmt.Sprintf(", ttft;dur=%.3f", ms(t.FirstToken))
 	}
 	return s + fmt.Sprintf(", total;dur=%.3f", ms(t.Total))
+}
+
+// Sign notes on a turn whose it is and which request it came in.
+func Sign(r *http.Request, t *engine.Turn, dialect string) {
+	t.Owner, t.RequestID, t.Dialect = Owner(r), RequestID(r.Context()), dialect
 }
 
 // SetMode sets the turn's mode and what belongs to it from their names; empty ones

@@ -148,7 +148,8 @@ func (c *conversation) save(model, reason, status string, usage engine.Usage, to
 	if !c.keeper.config.OmitUsage {
 		a.Turn.Usage = usageOf(usage)
 	}
-	mode := modeName(t)
+	mode := t.WantedMode().String()
+	a.Change.Model = &c.model // what to ask for again, and not the backend's word for what answered
 	if c.fresh {
 		s := c.session
 		s.Backend, s.Model, s.Mode, s.WorkingDir, s.System, s.Token, s.Status = c.backend, c.model, mode, t.WorkingDir, t.System, token, status
@@ -180,14 +181,6 @@ func (c *conversation) retire(ctx context.Context, next []byte) {
 	if !bytes.Equal(c.session.Token, next) {
 		c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
 	}
-}
-
-func modeName(t *engine.Turn) string {
-	switch {
-	case t.Mode == engine.ModeAgent, t.Mode == engine.ModeUnspecified && t.DefaultMode == engine.ModeAgent:
-		return "agent"
-	}
-	return "chat"
 }
 
 func usageOf(u engine.Usage) store.Usage {

@@ -34,6 +34,7 @@ type Store interface {
 // Engine is what a Keeper needs of the engine.
 type Engine interface {
 	Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, error)
+	Preview(ctx context.Context, t *engine.Turn) (*engine.Preview, error)
 	Resolve(t *engine.Turn) (backend, name string, err error)
 	Backend(name string) (engine.BackendInfo, error)
 	DeleteSession(ctx context.Context, backend string, token []byte) error
@@ -102,7 +103,7 @@ func (k *Keeper) Execute(ctx context.Context, t *engine.Turn) (*engine.Execution
 // the engine gets.
 func (k *Keeper) open(ctx context.Context, t *engine.Turn) (*conversation, error) {
 	if k.config.Store == nil {
-		return nil, engine.Errorf(engine.CodeUnavailable, "sessions cannot be continued: the server has no store; its log says why")
+		return nil, errNoStore
 	}
 	turn := *t
 	c := &conversation{keeper: k, ctx: context.WithoutCancel(ctx), turn: &turn, new: t.Messages, release: func() {}}
@@ -192,7 +193,17 @@ func (k *Keeper) resume(ctx context.Context, c *conversation, s *store.Session) 
 	if c.session, err = k.config.Store.Session(ctx, t.Owner, s.ID); err != nil {
 		return k.explain(s.ID, err)
 	}
-	s = c.session
+	token := c.session.Token
+	if keep.Fork {
+		token = parent.Token
+	}
+	return k.goOn(ctx, c, token)
+}
+
+// goOn gives the turn what its session has. token is the backend's name for what the
+// turn continues.
+func (k *Keeper) goOn(ctx context.Context, c *conversation, token []byte) (err error) {
+	t, s := c.turn, c.session
 	if c.backend, c.model, err = k.inherit(t, s); err != nil {
 		return err
 	}
@@ -208,16 +219,40 @@ func (k *Keeper) resume(ctx context.Context, c *conversation, s *store.Session) 
 	if err != nil {
 		return err
 	}
-	token := s.Token
-	if keep.Fork {
-		token = parent.Token
-	}
 	if c.backend != s.Backend || movesAway(t, s, info) {
 		token = nil
 	}
 	t.Messages = slices.Concat(history, c.new)
-	t.Session = &engine.Session{ID: s.ID, Token: token, Held: len(history), Fork: keep.Fork}
+	t.Session = &engine.Session{ID: s.ID, Token: token, Held: len(history), Fork: t.Keep.Fork}
 	return nil
+}
+
+// Preview says what would become of a turn, as the engine does, in the session that its
+// Keep asks for. It makes none and takes none.
+func (k *Keeper) Preview(ctx context.Context, t *engine.Turn) (*engine.Preview, error) {
+	if t.Keep == nil || t.Keep.ID == "" {
+		return k.config.Engine.Preview(ctx, t)
+	}
+	if k.config.Store == nil {
+		return nil, errNoStore
+	}
+	turn := *t
+	c := &conversation{keeper: k, turn: &turn, new: t.Messages}
+	var err error
+	if c.session, err = k.find(ctx, t); err != nil {
+		return nil, err
+	}
+	if c.session != nil {
+		if t.Keep.Create {
+			if c.new, err = afterAnswer(t.Messages); err != nil {
+				return nil, err
+			}
+		}
+		if err := k.goOn(ctx, c, c.session.Token); err != nil {
+			return nil, err
+		}
+	}
+	return k.config.Engine.Preview(ctx, &turn)
 }
 
 // fork makes a copy of a session. A turn that fails takes it away again.

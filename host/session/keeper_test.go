@@ -55,6 +55,11 @@ func (f *fake) Execute(_ context.Context, t *engine.Turn) (*engine.Execution, er
 	}), nil
 }
 
+func (f *fake) Preview(_ context.Context, t *engine.Turn) (*engine.Preview, error) {
+	f.turns = append(f.turns, t)
+	return &engine.Preview{}, nil
+}
+
 // Resolve knows the backends a and b, and the alias fast for a.
 func (f *fake) Resolve(t *engine.Turn) (backend, name string, err error) {
 	switch {
@@ -448,6 +453,28 @@ func TestTools(t *testing.T) {
 	parts := turns[0].Assistant
 	if len(parts) != 4 || parts[0].Type != "tool_use" || parts[0].Arguments != `{"command":"ls"}` || parts[1].Type != "tool_output" || len(parts[1].Content[0].Text) > 5000 {
 		t.Errorf("%+v", parts)
+	}
+}
+
+// TestPreview: a dry run sees the session and leaves it alone.
+func TestPreview(t *testing.T) {
+	w := newWorld(t)
+	id, _ := w.must(t, ask("one", engine.Keep{}))
+	if _, err := w.Keeper.Preview(t.Context(), ask("two", engine.Keep{ID: id})); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"one", "answer to 1", "two"}, texts(w.last().Messages)); diff != "" {
+		t.Error(diff)
+	}
+	if got := w.last(); got.Model != "a" || string(got.Session.Token) != "token 1" {
+		t.Errorf("%+v", got)
+	}
+	if _, err := w.Keeper.Preview(t.Context(), ask("two", engine.Keep{ID: "nothere"})); err == nil {
+		t.Error("an unknown session had a preview")
+	}
+	s, _, err := w.Session(t.Context(), "", id)
+	if err != nil || s.Turns != 1 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 

@@ -86,6 +86,37 @@ func TestOneInterruptComesTwice(t *testing.T) {
 	}
 }
 
+// TestInterruptKeepsTheAnswer shows that the turn ends properly, with what there was of it.
+func TestInterruptKeepsTheAnswer(t *testing.T) {
+	cmd := command(t, "--plugin-dir", bin, "-o", "stream-json", "-m", "echo/slow", strings.Repeat("word ", 1000))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := &strings.Builder{}
+	cmd.Stderr = said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines, last, words := bufio.NewScanner(out), "", 0
+	for lines.Scan() {
+		if last = lines.Text(); !strings.Contains(last, `"type":"message"`) {
+			continue
+		}
+		if words++; words == 1 {
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if !strings.Contains(last, `"finish_reason":"interrupted"`) || words == 1000 {
+		t.Errorf("%d words and %s", words, last)
+	}
+	if code := exitCode(cmd.Wait()); code != 7 || said.String() != "clinvk: interrupted\n" {
+		t.Errorf("it exits with %d and says %q", code, said)
+	}
+}
+
 func TestInterruptWhilePluginsStart(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {

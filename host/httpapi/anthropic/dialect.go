@@ -129,7 +129,7 @@ func (d *Dialect) decode(r *http.Request, t terms) (*messagesRequest, error) {
 	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
 		return nil, &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
 	}
-	q.turn.Owner = httpapi.Owner(r)
+	httpapi.Sign(r, &q.turn, d.Name())
 	if err := httpapi.ModeOf(r, &q.turn); err != nil {
 		return nil, err
 	}

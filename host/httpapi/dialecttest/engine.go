@@ -109,3 +109,24 @@ func Serve(t testing.TB, d httpapi.Dialect) *httptest.Server {
 	t.Cleanup(server.Close)
 	return server
 }
+
+// Preview knows nothing of the command.
+func (e *Engine) Preview(_ context.Context, t *engine.Turn) (*engine.Preview, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.turn = t
+	return &engine.Preview{Backend: "echo", Model: t.Model, Mode: t.WantedMode(), Ignored: e.Ignored}, e.Refusal
+}
+
+// Executions has none.
+func (*Engine) Executions(string, engine.Filter) []engine.Record { return nil }
+
+// Execution finds none.
+func (*Engine) Execution(_, id string) (engine.Record, error) {
+	return engine.Record{}, engine.Errorf(engine.CodeNotFound, "there is no execution %q", id)
+}
+
+// Cancel finds none.
+func (e *Engine) Cancel(_ context.Context, owner, id string) (engine.Record, error) {
+	return e.Execution(owner, id)
+}

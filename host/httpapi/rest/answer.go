@@ -2,6 +2,7 @@ package rest
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/clinvk/clinvk/host/engine"
 )
@@ -17,6 +18,27 @@ type answer struct {
 	Output       string `json:"output"`
 	FinishReason string `json:"finish_reason"`
 	TokenUsage   usage  `json:"token_usage"`
+	// Notices and Timing are there when verbose was asked for.
+	Notices []string `json:"notices,omitzero"`
+	Timing  *timing  `json:"timing,omitempty"`
+}
+
+// timing says how long the steps of a turn took, in milliseconds.
+type timing struct {
+	QueueMS   float64  `json:"queue_ms"`
+	BackendMS float64  `json:"backend_ms"`
+	TTFTMS    *float64 `json:"ttft_ms"` // null: there was no first part
+	TotalMS   float64  `json:"total_ms"`
+}
+
+func timingOf(t engine.Timing) *timing {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	out := &timing{QueueMS: ms(t.Queue), BackendMS: ms(t.Backend), TotalMS: ms(t.Total)}
+	if t.FirstToken > 0 {
+		first := ms(t.FirstToken)
+		out.TTFTMS = &first
+	}
+	return out
 }
 
 // usage counts tokens; null means unknown.
@@ -30,12 +52,16 @@ type usage struct {
 	Estimated        bool   `json:"estimated,omitempty"`
 }
 
-func answerOf(x *engine.Execution, a *engine.Answer) answer {
-	return answer{
+func answerOf(x *engine.Execution, a *engine.Answer, verbose bool) answer {
+	out := answer{
 		ExecutionID: x.ID, SessionID: x.Session, Backend: x.Backend, Model: shown(x, a.Model),
 		DurationMS: x.Timing().Total.Milliseconds(), Output: a.Text(),
 		FinishReason: finishReason(a.Reason), TokenUsage: usageOf(a.Usage),
 	}
+	if verbose {
+		out.Notices, out.Timing = append([]string{}, a.Notices...), timingOf(x.Timing())
+	}
+	return out
 }
 
 // shown is the model that answered: the backend's own word for it when it said one.

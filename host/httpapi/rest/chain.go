@@ -18,6 +18,7 @@ type chainRequest struct {
 	StopOnFailure  *bool  `json:"stop_on_failure"`
 	PassWorkingDir bool   `json:"pass_working_dir"`
 	OutputFormat   string `json:"output_format"`
+	DryRun         bool   `json:"dry_run"`
 }
 
 type step struct {
@@ -48,6 +49,9 @@ func (d *Dialect) chain(w http.ResponseWriter, r *http.Request, _ httprouter.Par
 	steps, turns, err := d.steps(r, q)
 	if err != nil {
 		return err
+	}
+	if q.DryRun {
+		return d.dryRun(w, r, turns, func(p *planned, i int) { p.Step, p.Name = i+1, q.Steps[i].Name })
 	}
 	place := func(e *event, index int) { e.Step, e.Backend = index+1, cmp.Or(e.Backend, turns[index].Backend) }
 	begin := time.Now()

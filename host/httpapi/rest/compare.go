@@ -63,6 +63,9 @@ func (d *Dialect) compare(w http.ResponseWriter, r *http.Request, _ httprouter.P
 		}
 		turns[i] = t
 	}
+	if q.DryRun {
+		return d.dryRun(w, r, turns, func(p *planned, i int) { p.Index = &i })
+	}
 	o := compose.ParallelOptions{}
 	if q.Sequential {
 		o.Max = 1

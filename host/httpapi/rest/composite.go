@@ -47,6 +47,9 @@ func checkFormat(format string) error {
 
 // turn makes the turn of one of several prompts; where is its place in the body.
 func (d *Dialect) turn(r *http.Request, p *prompt, where string) (*engine.Turn, error) {
+	if p.DryRun {
+		return nil, bad(where+"/dry_run", "%s: dry_run is for the whole request: set it beside it", where)
+	}
 	if p.OutputFormat == formatStream {
 		return nil, bad(where+"/output_format", "%s: stream-json is for the whole request: set output_format beside it", where)
 	}

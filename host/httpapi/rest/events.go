@@ -42,6 +42,8 @@ type done struct {
 	TokenUsage   usage  `json:"token_usage"`
 	DurationMS   int64  `json:"duration_ms"`
 	FinishReason string `json:"finish_reason"`
+	// Timing is there when verbose was asked for.
+	Timing *timing `json:"timing,omitempty"`
 }
 
 type failure struct {
@@ -56,6 +58,7 @@ type failure struct {
 type events struct {
 	x        *engine.Execution
 	sequence int
+	verbose  bool
 }
 
 func (e *events) make(kind string, content any) event {
@@ -91,7 +94,12 @@ func (e *events) of(ev engine.Event) (event, bool) {
 	case *engine.Notice:
 		return e.make("notice", message{Text: v.Message}), true
 	case *engine.Completed:
-		return e.make("done", done{usageOf(v.Usage), e.x.Timing().Total.Milliseconds(), finishReason(v.Reason)}), true
+		t := e.x.Timing()
+		content := done{TokenUsage: usageOf(v.Usage), DurationMS: t.Total.Milliseconds(), FinishReason: finishReason(v.Reason)}
+		if e.verbose {
+			content.Timing = timingOf(t)
+		}
+		return e.make("done", content), true
 	}
 	return event{}, false
 }

@@ -18,6 +18,7 @@ type parallelRequest struct {
 	MaxParallel  *int   `json:"max_parallel"`
 	FailFast     *bool  `json:"fail_fast"`
 	OutputFormat string `json:"output_format"`
+	DryRun       bool   `json:"dry_run"`
 }
 
 // task is a prompt with what the client knows it by.
@@ -67,6 +68,11 @@ func (d *Dialect) parallel(w http.ResponseWriter, r *http.Request, _ httprouter.
 			return err
 		}
 		turns[i] = t
+	}
+	if q.DryRun {
+		return d.dryRun(w, r, turns, func(p *planned, i int) {
+			p.Index, p.TaskID, p.TaskName = &i, q.Tasks[i].ID, q.Tasks[i].Name
+		})
 	}
 	begin := time.Now()
 	return composite(w, r, q.OutputFormat, placeIndex(turns), func(ctx context.Context, observe compose.Observer) any {

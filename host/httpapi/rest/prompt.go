@@ -39,6 +39,7 @@ type prompt struct {
 	MaxTurns        int               `json:"max_turns"`
 	SystemPrompt    string            `json:"system_prompt"`
 	Verbose         bool              `json:"verbose"`
+	DryRun          bool              `json:"dry_run"`
 	Extra           []string          `json:"extra"`
 	Metadata        map[string]string `json:"metadata"`
 	TimeoutSecs     float64           `json:"timeout_secs"`

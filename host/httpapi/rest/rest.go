@@ -21,6 +21,8 @@ type Engine interface {
 	Backend(name string) (engine.BackendInfo, error)
 	Restart(ctx context.Context, name string) (engine.BackendInfo, error)
 	Load(name string) (running, queued, limit int)
+	Previewer
+	Executions
 }
 
 // Config of the dialect.
@@ -76,12 +78,16 @@ func (d *Dialect) Routes() []httpapi.Route {
 		{Method: http.MethodGet, Pattern: "/api/v1/backends", OperationID: "listBackends", Handle: d.backends},
 		{Method: http.MethodGet, Pattern: "/api/v1/backends/:name", OperationID: "getBackend", Handle: d.backend},
 		{Method: http.MethodPost, Pattern: "/api/v1/backends/:name/restart", OperationID: "restartBackend", Handle: d.restart},
+		{Method: http.MethodGet, Pattern: "/api/v1/executions", OperationID: "listExecutions", Handle: d.executions},
+		{Method: http.MethodGet, Pattern: "/api/v1/executions/:id", OperationID: "getExecution", Handle: d.execution},
+		{Method: http.MethodPost, Pattern: "/api/v1/executions/:id/cancel", OperationID: "cancelExecution", Handle: d.cancel},
 	}
 }
 
 // complete adds to a turn what is not in its body.
 func (d *Dialect) complete(r *http.Request, t *engine.Turn) error {
-	t.Owner, t.StrictParams = httpapi.Owner(r), d.config.StrictParams
+	httpapi.Sign(r, t, d.Name())
+	t.StrictParams = d.config.StrictParams
 	err := d.config.Media.Complete(r.Context(), t)
 	if field, ok := errors.AsType[*wire.Error](err); ok {
 		return bad(field.Path, "%v", field)
@@ -105,6 +111,9 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 	if err := d.complete(r, turn); err != nil {
 		return err
 	}
+	if p.DryRun {
+		return d.dryPrompt(w, r, p, turn)
+	}
 	x, err := d.engine.Execute(r.Context(), turn)
 	if err != nil {
 		return err
@@ -112,9 +121,9 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 	ignored := ignoredFields(x.Ignored)
 	switch {
 	case p.OutputFormat == formatStream:
-		return httpapi.Stream(w, r, x, ignored, &ndjson{events{x: x}})
+		return httpapi.Stream(w, r, x, ignored, &ndjson{events{x: x, verbose: p.Verbose}})
 	case strings.Contains(r.Header.Get("Accept"), "text/event-stream"):
-		return httpapi.Stream(w, r, x, ignored, &sse{events{x: x}})
+		return httpapi.Stream(w, r, x, ignored, &sse{events{x: x, verbose: p.Verbose}})
 	}
 	answer, err := httpapi.Collect(w, r, x, ignored)
 	if err != nil {
@@ -125,6 +134,6 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 		_, err := w.Write([]byte(answer.Text()))
 		return err
 	}
-	httpapi.WriteJSON(w, http.StatusOK, "application/json", answerOf(x, answer))
+	httpapi.WriteJSON(w, http.StatusOK, "application/json", answerOf(x, answer, p.Verbose))
 	return nil
 }

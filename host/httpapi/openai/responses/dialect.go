@@ -210,7 +210,7 @@ func (d *Dialect) read(r *http.Request) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.turn.Owner = httpapi.Owner(r)
+	httpapi.Sign(r, &q.turn, d.Name())
 	if err := httpapi.ModeOf(r, &q.turn); err != nil {
 		return nil, err
 	}
