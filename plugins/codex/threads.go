@@ -171,14 +171,19 @@ func (t *threads) close() {
 	t.wg.Wait()
 }
 
-func startThread(ctx context.Context, client *appserver.Client, params map[string]any) (thread, error) {
+func startThread(ctx context.Context, client *appserver.Client, params object) (thread, error) {
+	return askThread(ctx, client, "thread/start", params)
+}
+
+// askThread makes or loads a thread.
+func askThread(ctx context.Context, client *appserver.Client, method string, params object) (thread, error) {
 	var started struct {
 		Model  string `json:"model"`
 		Thread struct {
 			ID string `json:"id"`
 		} `json:"thread"`
 	}
-	if err := patiently(ctx, func() error { return client.Call(ctx, "thread/start", params, &started) }); err != nil {
+	if err := patiently(ctx, func() error { return client.Call(ctx, method, params, &started) }); err != nil {
 		return thread{}, err
 	}
 	return thread{id: started.Thread.ID, model: started.Model}, nil
