@@ -43,7 +43,7 @@ func (k *talk) start(action backendv1.SessionAction, prompt string) *backendv1.S
 	return &backendv1.Start{
 		Mode: backendv1.Mode_MODE_AGENT, Model: "gpt-5.5", WorkingDir: k.dir, Messages: slices.Clone(k.messages),
 		ApprovalMode: backendv1.ApprovalMode_APPROVAL_MODE_NONE, SandboxMode: backendv1.SandboxMode_SANDBOX_MODE_FULL,
-		Session: &backendv1.Session{Action: action, Token: k.token, MessagesHeld: uint32(k.held)}, //nolint:gosec // a few
+		Session: &backendv1.Session{Action: action, Token: k.token, MessagesHeld: uint32(k.held)},
 	}
 }
 
