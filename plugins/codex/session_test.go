@@ -245,6 +245,13 @@ func TestSessionForks(t *testing.T) {
 	if last.say(t, "later"); last.thread(t) != before {
 		t.Error("the branch has gone with its origin")
 	}
+	listed, err := f.client.ListSessions(t.Context(), &backendv1.ListSessionsRequest{})
+	if err != nil || len(listed.GetSessions()) != 3 || listed.GetSessions()[0].GetTitle() != "first" {
+		t.Errorf("listed %v, %v", listed, err)
+	}
+	if newest, _ := parseToken(listed.GetSessions()[0].GetToken()); newest.Thread != before {
+		t.Errorf("the newest is %v, want %s", newest, before)
+	}
 }
 
 // TestSessionAfterInterrupt: the CLI forgets an answer that was cut short; the client has
@@ -275,6 +282,37 @@ func TestSessionAfterInterrupt(t *testing.T) {
 	if k.thread(t) != before {
 		t.Error("the session is another thread")
 	}
+}
+
+// TestSessionAfterShortAnswers: an answer that the model server cut short is said once.
+func TestSessionAfterShortAnswers(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport.name, func(t *testing.T) {
+			f := start(t, withWarm(0), withSettings(transport.settings))
+			k := newTalk(t, f)
+			if r := k.say(t, "[[finish=length]]"); r.Completed.GetFinishReason() != backendv1.FinishReason_FINISH_REASON_LENGTH {
+				t.Fatalf("completed %v", r.Completed)
+			}
+			before := k.thread(t)
+			checkUsage(t, k.say(t, "second"), 1)
+			got := slices.DeleteFunc(saw(t, f), func(line string) bool { return line == "user text <turn_aborted>" })
+			want := []string{"user text [[finish=length]]", "assistant text tok0 tok1 tok2 ", "user text second"}
+			if diff := cmp.Diff(want, got); diff != "" || k.thread(t) != before {
+				t.Errorf("thread %s, before %s; the model server saw (-want +got):\n%s", k.thread(t), before, diff)
+			}
+		})
+	}
+}
+
+// TestSessionLosesTheSocket: the CLI would be interrupted in its wait and tell the model that
+// the user did so; the session is made anew instead.
+func TestSessionLosesTheSocket(t *testing.T) {
+	f := start(t, withWarm(0))
+	k := newTalk(t, f)
+	k.say(t, "first")
+	f.api.SetWebSocket(openai.WebSocketNotFound)
+	checkUsage(t, k.say(t, "second"), 1)
+	checkSaw(t, f, "user text first", "assistant text tok0 tok1 tok2 ", "user text second")
 }
 
 // TestSessionAfterFailures: what is tried again is not said twice, and a turn that failed
