@@ -81,7 +81,9 @@ func (b *backend) runAgent(ctx context.Context, j job) (again bool, err error) {
 		gone := errors.Is(err, appserver.ErrGone)
 		return gone, rpcFailure(i.client, err)
 	}
-	j.items = o.items
+	if j.items = o.items; j.provider != "" && b.settings.Transport != transportSSE {
+		j.provider = o.provider
+	}
 	r := j.run(i.client, o.thread)
 	if r.uncounted = o.used == nil; !r.uncounted {
 		r.before, r.used = *o.used, *o.used

@@ -153,8 +153,9 @@ func refused(err error) bool {
 	return ok && !rpc.Overloaded()
 }
 
-// errOtherThread says that the CLI continued something else.
-var errOtherThread = &appserver.RPCError{Message: "another thread was continued"}
+// errOtherThread says that the CLI continued something else, or that it would ask another
+// model server than the one that is configured now.
+var errOtherThread = &appserver.RPCError{Message: "another thread was continued, or one of another model provider"}
 
 // continueSession loads, or branches, the session's thread.
 func continueSession(ctx context.Context, client *appserver.Client, j job) (opened, error) {
@@ -165,13 +166,15 @@ func continueSession(ctx context.Context, client *appserver.Client, j job) (open
 		method = "thread/fork"
 	}
 	params := agentParams(j)
+	delete(params, "modelProvider") // a thread stays with the one that it began with
 	params["threadId"], params["excludeTurns"] = s.token.Thread, true
 	th, err := askThread(ctx, client, method, params)
 	if err != nil {
 		return opened{}, err
 	}
 	o := opened{thread: th, kept: true, made: fork, used: s.token.Used}
-	if same := th.id == s.token.Thread; same == fork {
+	ours := th.provider == providerSocket || th.provider == providerEvents
+	if same := th.id == s.token.Thread; same == fork || ours != (j.provider != "") {
 		leave(client, o)
 		return opened{}, errOtherThread
 	}

@@ -304,15 +304,68 @@ func TestSessionAfterShortAnswers(t *testing.T) {
 	}
 }
 
-// TestSessionLosesTheSocket: the CLI would be interrupted in its wait and tell the model that
-// the user did so; the session is made anew instead.
-func TestSessionLosesTheSocket(t *testing.T) {
+// TestSessionOverAnotherTransport: a thread stays with its transport, whatever new ones get.
+func TestSessionOverAnotherTransport(t *testing.T) {
 	f := start(t, withWarm(0))
+	k, other := newTalk(t, f), newTalk(t, f)
+	check := func(k *talk, prompt string, same bool) {
+		t.Helper()
+		before := k.thread(t)
+		checkUsage(t, k.say(t, prompt), 1)
+		checkSaw(t, f, "user text first", "assistant text tok0 tok1 tok2 ", "user text "+prompt)
+		if (k.thread(t) == before) != same {
+			t.Errorf("%s: the same thread: %v", prompt, !same)
+		}
+	}
+	for _, k := range []*talk{k, other} {
+		k.say(t, "first")
+	}
+	// The CLI is interrupted where it would wait, and would tell the model that the user
+	// did so. This session is made anew.
+	check(k.branch(), "waits [[status=429 retry_after=7 fails=1]]", false)
+	f.config.Settings = []byte(`{"transport":"sse"}`)
+	f.restart(t)
+	check(other, "over events", true)
+	third := newTalk(t, f)
+	third.say(t, "first")
+	f.config.Settings = nil
+	f.restart(t)
+	check(third, "over the socket", true)
+}
+
+// TestSessionStaysWithItsAccount: what was said to one model server goes to another one
+// only as a conversation that is new to it.
+func TestSessionStaysWithItsAccount(t *testing.T) {
+	f := start(t, withWarm(0))
+	if err := os.MkdirAll(f.home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"auth.json": `{"OPENAI_API_KEY":"sk-fake-key-0123456789"}`,
+		"config.toml": tomlFile([]setting{{"model_provider", "mine"}, {"model_providers.mine", []setting{
+			{"name", "mine"}, {"wire_api", "responses"}, {"base_url", f.api.URL},
+		}}}),
+	} {
+		if err := os.WriteFile(filepath.Join(f.home, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := f.config.Environment
+	login := map[string]string{envHome: f.home}
 	k := newTalk(t, f)
 	k.say(t, "first")
-	f.api.SetWebSocket(openai.WebSocketNotFound)
-	checkUsage(t, k.say(t, "second"), 1)
-	checkSaw(t, f, "user text first", "assistant text tok0 tok1 tok2 ", "user text second")
+	for _, step := range []struct {
+		env  map[string]string
+		same bool
+	}{{key, true}, {login, false}, {login, true}, {key, false}} {
+		f.config.Environment = step.env
+		f.restart(t)
+		before := k.thread(t)
+		checkUsage(t, k.say(t, "more"), 1)
+		if same := k.thread(t) == before; same != step.same {
+			t.Errorf("%v: the same thread: %v", step, same)
+		}
+	}
 }
 
 // TestSessionAfterFailures: what is tried again is not said twice, and a turn that failed

@@ -20,8 +20,9 @@ type kind struct{ model, provider string }
 
 // thread is a conversation in an app-server.
 type thread struct {
-	id    string
-	model string
+	id       string
+	model    string
+	provider string
 }
 
 // threads starts the chat threads of one app-server, ahead of need where it can.
@@ -178,15 +179,16 @@ func startThread(ctx context.Context, client *appserver.Client, params object) (
 // askThread makes or loads a thread.
 func askThread(ctx context.Context, client *appserver.Client, method string, params object) (thread, error) {
 	var started struct {
-		Model  string `json:"model"`
-		Thread struct {
+		Model    string `json:"model"`
+		Provider string `json:"modelProvider"`
+		Thread   struct {
 			ID string `json:"id"`
 		} `json:"thread"`
 	}
 	if err := patiently(ctx, func() error { return client.Call(ctx, method, params, &started) }); err != nil {
 		return thread{}, err
 	}
-	return thread{id: started.Thread.ID, model: started.Model}, nil
+	return thread{id: started.Thread.ID, model: started.Model, provider: started.Provider}, nil
 }
 
 // patiently repeats a request that the app-server had no room for.
