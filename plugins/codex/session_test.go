@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -285,6 +286,32 @@ func TestSessionAfterInterrupt(t *testing.T) {
 	}
 }
 
+func TestSessionAfterInterruptedCommand(t *testing.T) {
+	f := start(t, withWarm(0))
+	k := newTalk(t, f)
+	r := k.say(t, shell(t, "sleep 300"), backendtest.OnEvent(func(e *backendv1.ExecuteResponse, s backendv1.BackendService_ExecuteClient) {
+		if e.GetToolCall() != nil {
+			if err := s.Send(&backendv1.ExecuteRequest{Input: &backendv1.ExecuteRequest_Interrupt{Interrupt: &backendv1.Interrupt{}}}); err != nil {
+				t.Error(err)
+			}
+		}
+	}))
+	if r.Completed.GetFinishReason() != backendv1.FinishReason_FINISH_REASON_INTERRUPTED {
+		t.Fatalf("completed %v", r.Completed)
+	}
+	before := k.thread(t)
+	f.restart(t)
+	k.say(t, "second")
+	got := slices.DeleteFunc(saw(t, f), func(line string) bool { return strings.HasPrefix(line, "tool tool_result") }) // in the CLI's words
+	want := []string{
+		"user text " + shell(t, "sleep 300"), "assistant text tok0 ", `assistant tool_use {"cmd":"sleep 300"}`,
+		"user text <turn_aborted>", "user text second",
+	}
+	if diff := cmp.Diff(want, got); diff != "" || k.thread(t) != before {
+		t.Errorf("thread %s, before %s; the model server saw (-want +got):\n%s", k.thread(t), before, diff)
+	}
+}
+
 // TestSessionAfterShortAnswers: an answer that the model server cut short is said once.
 func TestSessionAfterShortAnswers(t *testing.T) {
 	for _, transport := range transports {
@@ -392,6 +419,14 @@ func TestSessionAfterFailures(t *testing.T) {
 			}
 		}
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	backendtest.Run(ctx, f.client, k.branch().start(backendv1.SessionAction_SESSION_ACTION_FORK, "[[hangat=1]]"),
+		backendtest.OnEvent(func(e *backendv1.ExecuteResponse, _ backendv1.BackendService_ExecuteClient) {
+			if e.GetTextDelta() != nil {
+				cancel()
+			}
+		}))
+	cancel()
 	eventually(t, "the files of failed turns are gone", func() bool {
 		names, err := rolloutFiles(f.home, "*")
 		return err == nil && len(names) == 1
