@@ -191,13 +191,13 @@ func askThread(ctx context.Context, client *appserver.Client, method string, par
 	return thread{id: started.Thread.ID, model: started.Model, provider: started.Provider}, nil
 }
 
-// patiently repeats a request that the app-server had no room for.
+// patiently repeats a request that the app-server had no room for, or not yet.
 func patiently(ctx context.Context, call func() error) error {
 	const tries, wait = 40, 50 * time.Millisecond
 	for try := 1; ; try++ {
 		err := call()
 		rpc, ok := errors.AsType[*appserver.RPCError](err)
-		if !ok || !rpc.Overloaded() || try == tries {
+		if !ok || !rpc.Overloaded() && !rpc.Closing() || try == tries {
 			return err
 		}
 		timer := time.NewTimer(wait)
