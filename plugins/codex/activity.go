@@ -127,8 +127,10 @@ func (r *run) text(id, text string) error {
 		if err := r.out.NextBlock(); err != nil {
 			return err
 		}
+		r.unfinished.Reset()
 	}
 	r.lastText = id
+	r.unfinished.WriteString(text)
 	r.sent[id] += len(text)
 	return r.out.Text(text)
 }
@@ -159,10 +161,12 @@ func (r *run) itemStarted(i item) error {
 
 func (r *run) itemCompleted(i item) error {
 	if i.Type == "agentMessage" {
+		var err error
 		if n := r.sent[i.ID]; n < len(i.Text) { // it came without deltas, or not all of them
-			return r.text(i.ID, i.Text[n:])
+			err = r.text(i.ID, i.Text[n:])
 		}
-		return nil
+		r.unfinished.Reset()
+		return err
 	}
 	call, ok := r.approvals.calls[i.ID]
 	if !ok {

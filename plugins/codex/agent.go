@@ -16,6 +16,9 @@ func (b *backend) executeAgent(ctx context.Context, turn *plugins.Turn, out *plu
 	if err != nil {
 		return err
 	}
+	if err := checkDir(turn.WorkingDir); err != nil {
+		return err
+	}
 	dir := turn.WorkingDir
 	if dir == "" {
 		if dir, err = os.MkdirTemp(b.config.ScratchDir, "work-"); err != nil {
@@ -27,25 +30,32 @@ func (b *backend) executeAgent(ctx context.Context, turn *plugins.Turn, out *plu
 			}
 		}()
 	}
-	if !filepath.IsAbs(dir) || !isDir(dir) {
-		return plugins.Errorf(plugins.CodeInvalidRequest, "the working directory %q is not an existing directory", dir)
-	}
-	j := job{turn: turn, out: out, items: items, try: 1, dir: dir}
+	j := job{turn: turn, out: out, items: items, try: 1, dir: dir, session: sessionOf(turn)}
 	if !b.access.needsLogin() {
 		j.provider = b.provider()
 	}
-	return tries(j, func(j job) (bool, error) { return b.freshAgent(ctx, j) })
+	if s := j.session; s != nil && s.action != plugins.SessionCreate {
+		if id := s.token.Thread; b.inUse.claim(id) {
+			defer b.inUse.release(id)
+		} else {
+			s.action = plugins.SessionCreate
+		}
+	}
+	return tries(j, func(j job) (bool, error) { return b.runAgent(ctx, j) })
 }
 
-// freshAgent runs a turn in a thread of its own.
-func (b *backend) freshAgent(ctx context.Context, j job) (again bool, err error) {
-	i, err := b.agent.get(ctx)
-	if err != nil {
-		return false, startFailure(ctx, err)
+// checkDir refuses a working directory that is not there; empty means a private one.
+func checkDir(dir string) error {
+	if dir != "" && (!filepath.IsAbs(dir) || !isDir(dir)) {
+		return plugins.Errorf(plugins.CodeInvalidRequest, "the working directory %q is not an existing directory", dir)
 	}
-	defer b.agent.put(i)
+	return nil
+}
+
+// agentParams are those of a thread of agent mode.
+func agentParams(j job) object {
 	params := permissions(j.turn)
-	params["ephemeral"], params["cwd"] = true, j.dir
+	params["cwd"] = j.dir
 	for name, value := range map[string]string{
 		"model": j.turn.Model, "developerInstructions": j.turn.System, "modelProvider": j.provider,
 	} {
@@ -53,7 +63,17 @@ func (b *backend) freshAgent(ctx context.Context, j job) (again bool, err error)
 			params[name] = value
 		}
 	}
-	th, err := startThread(ctx, i.client, params)
+	return params
+}
+
+// runAgent runs a turn in a thread that no other turn uses.
+func (b *backend) runAgent(ctx context.Context, j job) (again bool, err error) {
+	i, err := b.agent.get(ctx)
+	if err != nil {
+		return false, startFailure(ctx, err)
+	}
+	defer b.agent.put(i)
+	o, err := b.open(ctx, i.client, j)
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
@@ -61,15 +81,26 @@ func (b *backend) freshAgent(ctx context.Context, j job) (again bool, err error)
 		gone := errors.Is(err, appserver.ErrGone)
 		return gone, rpcFailure(i.client, err)
 	}
-	defer i.threads.drop(th)
-	r := j.run(i.client, th)
+	if j.items = o.items; j.provider != "" && b.settings.Transport != transportSSE {
+		j.provider = o.provider
+	}
+	r := j.run(i.client, o.thread)
+	if r.uncounted = o.used == nil; !r.uncounted {
+		r.before, r.used = *o.used, *o.used
+	}
 	err = b.do(ctx, b.agent, i, r, j)
 	if err == nil {
-		j.out.Finish(plugins.Finish{Reason: r.finish, Model: th.model})
+		j.out.Finish(plugins.Finish{Reason: r.finish, Model: o.model, SessionToken: b.keep(ctx, r, o)})
 		return false, r.begin()
 	}
 	if errors.Is(err, errWaiting) && (j.provider == "" || j.out.Answered()) {
 		err = r.waitedFailure()
 	}
-	return r.repeatable(err), err
+	again = r.repeatable(err)
+	if again && j.session.retry(r, err) {
+		b.free(ctx, i.client, o)
+	} else {
+		leave(i.client, o)
+	}
+	return again, err
 }

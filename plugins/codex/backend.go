@@ -15,7 +15,6 @@ import (
 
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/codex/internal/appserver"
-	"github.com/clinvk/clinvk/plugins/subprocess"
 )
 
 const (
@@ -54,6 +53,7 @@ type backend struct {
 	chat     *keeper
 	agent    *keeper
 	live     *liveStore
+	inUse    inUse
 
 	// noSocketUntil is a Unix time in nanoseconds; see noSocketFor.
 	noSocketUntil atomic.Int64
@@ -93,6 +93,11 @@ func (b *backend) AgentSupport() plugins.AgentSupport {
 		Sandboxes: []plugins.SandboxMode{plugins.SandboxDefault, plugins.SandboxReadOnly, plugins.SandboxWorkspace, plugins.SandboxFull},
 		Sampling:  []string{"reasoning_effort"},
 	}
+}
+
+// SessionSupport implements plugins.SessionKeeper.
+func (b *backend) SessionSupport() plugins.SessionSupport {
+	return plugins.SessionSupport{Fork: true, AgentOnly: true}
 }
 
 // LiveSupport implements plugins.LiveKeeper.
@@ -241,7 +246,7 @@ func (b *backend) startChat(ctx context.Context) (*instance, error) {
 	if err := b.home.write(b.access, b.defaultModel()); err != nil {
 		return nil, err
 	}
-	client, err := b.run(ctx, p, b.home.dir, nil)
+	client, err := appserver.Start(ctx, b.chatLaunch(p))
 	if err != nil {
 		return nil, err
 	}
@@ -261,32 +266,11 @@ func (b *backend) startAgent(ctx context.Context) (*instance, error) {
 	if err := os.MkdirAll(b.access.userHome, 0o700); err != nil { // as the CLI itself does
 		return nil, fmt.Errorf("making the home of the CLI: %w", err)
 	}
-	client, err := b.run(ctx, p, b.access.userHome, flags(agentSettings(b.access, b.settings.Transport != transportSSE)))
+	client, err := appserver.Start(ctx, b.agentLaunch(p, b.access))
 	if err != nil {
 		return nil, err
 	}
 	return &instance{client: client, threads: newThreads(client, 0, b.empty)}, nil
-}
-
-func (b *backend) run(ctx context.Context, p program, home string, args []string) (*appserver.Client, error) {
-	set := map[string]string{envHome: home}
-	if p.tools != "" {
-		set["PATH"] = os.Getenv("PATH") + string(os.PathListSeparator) + p.tools
-	}
-	if b.access.needsLogin() {
-		set[envOpenAIKey], set[envCodexKey] = "", ""
-	}
-	secrets := []string{b.config.Environment[envOpenAIKey], b.config.Environment[envCodexKey]}
-	return appserver.Start(ctx, appserver.Config{
-		Process: subprocess.Config{
-			Path: p.path, Args: args, Dir: b.empty, Redact: secrets,
-			Env: subprocess.Environment(b.config.Environment, set),
-		},
-		ClientVersion: version,
-		OnSocketRefused: func() {
-			b.noSocketUntil.Store(time.Now().Add(noSocketFor).UnixNano())
-		},
-	})
 }
 
 // provider is the one to start threads with now.

@@ -11,10 +11,7 @@ import (
 
 // Execute implements plugins.Backend.
 func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.Stream) error {
-	if b.checker == nil {
-		return plugins.Errorf(plugins.CodeInternal, "the backend was not configured")
-	}
-	if err := checkTurn(turn); err != nil {
+	if err := b.check(turn); err != nil {
 		return err
 	}
 	turn = turn.AskForObject()
@@ -27,9 +24,11 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	return b.executeChat(ctx, turn, out)
 }
 
-// checkTurn refuses what would be silently left out otherwise.
-func checkTurn(turn *plugins.Turn) error {
+// check refuses what would be silently left out otherwise.
+func (b *backend) check(turn *plugins.Turn) error {
 	switch {
+	case b.checker == nil:
+		return plugins.Errorf(plugins.CodeInternal, "the backend was not configured")
 	case len(turn.ExtraArguments) > 0:
 		return plugins.Errorf(plugins.CodeInvalidRequest, "codex takes no extra arguments: all turns share one process")
 	case len(turn.Messages) == 0:
@@ -72,6 +71,8 @@ type job struct {
 	tools clientTools
 	// dir is the working directory; only in agent mode.
 	dir string
+	// session to continue or to make; nil: none. Only in agent mode.
+	session *session
 }
 
 // maxTries bounds the runs of one turn, see run.repeatable.

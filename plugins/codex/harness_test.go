@@ -64,6 +64,7 @@ type fixture struct {
 	backend *backend
 	client  backendv1.BackendServiceClient
 	home    string
+	config  plugins.Config
 }
 
 type option func(*plugins.Config, *fixture)
@@ -88,7 +89,7 @@ func withEnvironment(env map[string]string) option {
 // start configures a backend for the pinned CLI and a new fake model server.
 func start(tb testing.TB, opts ...option) *fixture {
 	tb.Helper()
-	f := &fixture{api: openai.New(tb), backend: newBackend(), home: filepath.Join(tb.TempDir(), "codex")}
+	f := &fixture{api: openai.New(tb), home: filepath.Join(tb.TempDir(), "codex")}
 	c := plugins.Config{
 		StateDir: tb.TempDir(), ScratchDir: tb.TempDir(), Command: pinnedCLI(tb), Warm: -1,
 		Environment: map[string]string{envOpenAIKey: "sk-fake-key-0123456789", envBaseURL: f.api.URL, envHome: f.home},
@@ -96,18 +97,35 @@ func start(tb testing.TB, opts ...option) *fixture {
 	for _, o := range opts {
 		o(&c, f)
 	}
-	for _, d := range f.backend.Configure(tb.Context(), c) {
+	f.config = c
+	f.connect(tb)
+	tb.Cleanup(func() { f.close(tb) })
+	return f
+}
+
+func (f *fixture) connect(tb testing.TB) {
+	tb.Helper()
+	f.backend = newBackend()
+	for _, d := range f.backend.Configure(tb.Context(), f.config) {
 		tb.Fatalf("configure: %v %v", d.Summary, d.Detail)
 	}
-	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := f.backend.Close(ctx); err != nil {
-			tb.Errorf("close: %v", err)
-		}
-	})
 	f.client = backendtest.Connect(tb, f.backend)
-	return f
+}
+
+func (f *fixture) close(tb testing.TB) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := f.backend.Close(ctx); err != nil {
+		tb.Errorf("close: %v", err)
+	}
+}
+
+// restart is the end of the plugin and a new one with the same directories.
+func (f *fixture) restart(tb testing.TB) {
+	tb.Helper()
+	f.close(tb)
+	f.connect(tb)
 }
 
 func (f *fixture) run(tb testing.TB, start *backendv1.Start, opts ...backendtest.Option) *backendtest.Result {
@@ -150,4 +168,15 @@ var transports = []struct {
 }{
 	{"socket", `{}`},
 	{"events", `{"transport":"sse"}`},
+}
+
+// eventually waits until ok says so.
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for began := time.Now(); time.Since(began) < 10*time.Second; <-time.After(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	tb.Errorf("it never was so: %s", what)
 }

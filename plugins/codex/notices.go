@@ -191,10 +191,14 @@ func (r *run) counted(params json.RawMessage) error {
 		TurnID string `json:"turnId"`
 		Usage  struct {
 			Total tokenUsage `json:"total"`
+			Last  tokenUsage `json:"last"`
 		} `json:"tokenUsage"`
 	}
 	if err := json.Unmarshal(params, &p); err != nil {
 		return fmt.Errorf("reading the usage: %w", err)
+	}
+	if r.uncounted && p.TurnID == r.turnID {
+		r.uncounted, r.before = false, p.Usage.Total.since(p.Usage.Last)
 	}
 	used := p.Usage.Total.since(r.before)
 	if p.TurnID != r.turnID || used == (tokenUsage{}) {

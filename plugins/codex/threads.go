@@ -20,8 +20,9 @@ type kind struct{ model, provider string }
 
 // thread is a conversation in an app-server.
 type thread struct {
-	id    string
-	model string
+	id       string
+	model    string
+	provider string
 }
 
 // threads starts the chat threads of one app-server, ahead of need where it can.
@@ -171,26 +172,32 @@ func (t *threads) close() {
 	t.wg.Wait()
 }
 
-func startThread(ctx context.Context, client *appserver.Client, params map[string]any) (thread, error) {
+func startThread(ctx context.Context, client *appserver.Client, params object) (thread, error) {
+	return askThread(ctx, client, "thread/start", params)
+}
+
+// askThread makes or loads a thread.
+func askThread(ctx context.Context, client *appserver.Client, method string, params object) (thread, error) {
 	var started struct {
-		Model  string `json:"model"`
-		Thread struct {
+		Model    string `json:"model"`
+		Provider string `json:"modelProvider"`
+		Thread   struct {
 			ID string `json:"id"`
 		} `json:"thread"`
 	}
-	if err := patiently(ctx, func() error { return client.Call(ctx, "thread/start", params, &started) }); err != nil {
+	if err := patiently(ctx, func() error { return client.Call(ctx, method, params, &started) }); err != nil {
 		return thread{}, err
 	}
-	return thread{id: started.Thread.ID, model: started.Model}, nil
+	return thread{id: started.Thread.ID, model: started.Model, provider: started.Provider}, nil
 }
 
-// patiently repeats a request that the app-server had no room for.
+// patiently repeats a request that the app-server had no room for, or not yet.
 func patiently(ctx context.Context, call func() error) error {
 	const tries, wait = 40, 50 * time.Millisecond
 	for try := 1; ; try++ {
 		err := call()
 		rpc, ok := errors.AsType[*appserver.RPCError](err)
-		if !ok || !rpc.Overloaded() || try == tries {
+		if !ok || !rpc.Overloaded() && !rpc.Closing() || try == tries {
 			return err
 		}
 		timer := time.NewTimer(wait)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/clinvk/clinvk/plugins"
@@ -51,25 +52,29 @@ type run struct {
 	socket bool // the thread may talk over WebSocket
 	first  bool // of the runs of this turn
 
-	inbox     *appserver.Inbox
-	turnID    string
-	used      tokenUsage // of the thread
-	before    tokenUsage // of the thread, before this turn
-	steps     int        // finished model calls
-	called    bool       // a tool since the last finished model call
-	sent      map[string]int
-	lastText  string // item of the text so far
-	answered  *appserver.LogRecord
-	failed    *turnError
-	waitFor   *time.Timer
-	waitError error // what the end of waitFor means
-	fellBack  bool
-	approvals approvals
-	finish    plugins.FinishReason
-	tools     clientTools
-	toolCalls int               // of the client's tools
-	held      []json.RawMessage // calls of the client's tools that the CLI waits for
-	heldFor   *time.Timer
+	inbox    *appserver.Inbox
+	turnID   string
+	used     tokenUsage // of the thread
+	before   tokenUsage // of the thread, before this turn
+	steps    int        // finished model calls
+	called   bool       // a tool since the last finished model call
+	sent     map[string]int
+	lastText string // item of the text so far
+	// unfinished is the text of that item until the CLI says that it is whole.
+	unfinished strings.Builder
+	answered   *appserver.LogRecord
+	failed     *turnError
+	waitFor    *time.Timer
+	waitError  error // what the end of waitFor means
+	fellBack   bool
+	approvals  approvals
+	finish     plugins.FinishReason
+	tools      clientTools
+	toolCalls  int               // of the client's tools
+	held       []json.RawMessage // calls of the client's tools that the CLI waits for
+	told       bool              // the thread has the items
+	uncounted  bool              // before is not known
+	heldFor    *time.Timer
 }
 
 // begin says that the turn is at work, before its first event.
@@ -89,12 +94,15 @@ func (r *run) do(ctx context.Context, items []object, start object) (err error) 
 	// The turn's id is needed to stop it, so the start outlives ctx for a moment.
 	graced, cancel := grace(ctx, stopTime)
 	defer cancel()
-	err = patiently(graced, func() error {
-		return r.client.Call(graced, "thread/inject_items", object{"threadId": r.thread.id, "items": items}, nil)
-	})
-	if err != nil {
-		return r.rpcFailed(ctx, err)
+	if len(items) > 0 {
+		err = patiently(graced, func() error {
+			return r.client.Call(graced, "thread/inject_items", object{"threadId": r.thread.id, "items": items}, nil)
+		})
+		if err != nil {
+			return r.rpcFailed(ctx, err)
+		}
 	}
+	r.told = true
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,9 @@ import (
 
 // ErrGone is in the chain of every error that the end of the process caused.
 var ErrGone = errors.New("codex app-server has ended")
+
+// ClientName is who made a thread, in the CLI's files.
+const ClientName = "clinvk"
 
 // Config of a Client.
 type Config struct {
@@ -50,6 +54,14 @@ var quiet = []string{
 	"item/commandExecution/outputDelta", "item/fileChange/outputDelta", "turn/diff/updated", "turn/plan/updated",
 }
 
+// Command is the process that Start runs.
+func (c Config) Command() subprocess.Config {
+	p := c.Process
+	p.Args = append([]string{"app-server"}, p.Args...)
+	p.Env = slices.Concat(p.Env, []string{"RUST_LOG=" + logFilter, "LOG_FORMAT=json", "NO_COLOR=1"})
+	return p
+}
+
 // Start runs an app-server and shakes hands with it. ctx bounds the start. The
 // caller must call Close.
 func Start(ctx context.Context, c Config) (*Client, error) {
@@ -57,8 +69,7 @@ func Start(ctx context.Context, c Config) (*Client, error) {
 		config: c, pending: map[int64]chan<- message{}, inboxes: map[string]*Inbox{},
 		log: logReader{now: time.Now}, gone: make(chan struct{}),
 	}
-	c.Process.Args = append([]string{"app-server"}, c.Process.Args...)
-	c.Process.Env = append(c.Process.Env[:len(c.Process.Env):len(c.Process.Env)], "RUST_LOG="+logFilter, "LOG_FORMAT=json", "NO_COLOR=1")
+	c.Process = c.Command()
 	c.Process.OnStderr = k.stderr
 	c.Process.Logger = nil // the log holds heads of answers; the lines for people are kept in tail
 	c.Process.CloseStdinFirst = true
@@ -77,7 +88,7 @@ func Start(ctx context.Context, c Config) (*Client, error) {
 
 func (k *Client) handshake(ctx context.Context) error {
 	err := k.Call(ctx, "initialize", map[string]any{
-		"clientInfo":   map[string]any{"name": "clinvk", "title": "clinvk", "version": k.config.ClientVersion},
+		"clientInfo":   map[string]any{"name": ClientName, "title": "clinvk", "version": k.config.ClientVersion},
 		"capabilities": map[string]any{"experimentalApi": true, "optOutNotificationMethods": quiet},
 	}, nil)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // RPCError is an error that the app-server answered a request with.
@@ -22,6 +23,10 @@ const codeOverloaded = -32001
 
 // Overloaded says that the app-server's queue was full; the request had no effect.
 func (e *RPCError) Overloaded() bool { return e.Code == codeOverloaded }
+
+// Closing says that the thread was about to be unloaded, which goes on for a moment after
+// thread/closed; the request had no effect.
+func (e *RPCError) Closing() bool { return strings.Contains(e.Message, "is closing; retry") }
 
 // message is any line in either direction.
 type message struct {
