@@ -164,6 +164,7 @@ func TestSessions(t *testing.T) {
 	for _, mode := range []string{"agent", "chat"} {
 		t.Run(mode, func(t *testing.T) {
 			k := newKeeper(t)
+			workdir := t.TempDir()
 			type talk struct {
 				id   string
 				said []string
@@ -172,7 +173,7 @@ func TestSessions(t *testing.T) {
 			turn := func(t *testing.T, backend, word string, more fields) kept {
 				t.Helper()
 				prompt, answer := say(word)
-				body := fields{"prompt": prompt, "backend": backend, "mode": mode}
+				body := fields{"prompt": prompt, "backend": backend, "mode": mode, "workdir": workdir}
 				for key, value := range more {
 					body[key] = value
 				}
@@ -237,11 +238,12 @@ func TestHandOver(t *testing.T) {
 	for _, mode := range []string{"agent", "chat"} {
 		t.Run(mode, func(t *testing.T) {
 			k := &keeper{world: shared}
+			workdir := t.TempDir()
 			var id string
 			var said []string
 			for _, backend := range append(realBackends, "claude") {
 				prompt, answer := say("to-" + backend)
-				r := k.prompt(t, fields{"prompt": prompt, "backend": backend, "mode": mode, "session_id": id})
+				r := k.prompt(t, fields{"prompt": prompt, "backend": backend, "mode": mode, "session_id": id, "workdir": workdir})
 				if r.Output != answer || id != "" && r.SessionID != id {
 					t.Errorf("%+v", r)
 				}
@@ -261,7 +263,7 @@ func TestCancelThenContinue(t *testing.T) {
 			t.Run(mode+"/"+backend, func(t *testing.T) {
 				k := &keeper{world: shared}
 				prompt, answer := say("one")
-				first := k.prompt(t, fields{"prompt": prompt, "backend": backend, "mode": mode})
+				first := k.prompt(t, fields{"prompt": prompt, "backend": backend, "mode": mode, "workdir": t.TempDir()})
 				n := nonce()
 				done := make(chan kept, 1)
 				go func() {
@@ -270,28 +272,27 @@ func TestCancelThenContinue(t *testing.T) {
 					})
 				}()
 				var running struct {
-					Executions []struct{ ID, State string }
+					Executions []struct {
+						ID         string
+						FirstToken *string `json:"first_token_at"`
+					}
 				}
-				wait(t, 10*time.Second, "the turn to run", func() bool {
+				wait(t, 10*time.Second, "the answer to begin", func() bool {
 					request(t, http.MethodGet, k.server.URL+"/api/v1/executions?state=running&session_id="+first.SessionID, nil, &running)
-					return len(running.Executions) == 1 && len(k.upstream(backend).find(n)) > 0
+					return len(running.Executions) == 1 && running.Executions[0].FirstToken != nil
 				})
 				if status := request(t, http.MethodPost, k.server.URL+"/api/v1/executions/"+running.Executions[0].ID+"/cancel", nil, nil); status != http.StatusOK {
 					t.Fatalf("status %d", status)
 				}
 				r := <-done
-				if r.FinishReason != "interrupted" {
+				if r.FinishReason != "interrupted" || r.Output == "" {
 					t.Errorf("%+v", r)
 				}
 				next, _ := say("three")
 				if got := k.prompt(t, fields{"prompt": next, "session_id": first.SessionID}); got.SessionID != first.SessionID {
 					t.Errorf("%+v", got)
 				}
-				want := []string{question(prompt), answer, n}
-				if r.Output != "" {
-					want = append(want, strings.Fields(r.Output)[0])
-				}
-				k.saw(t, backend, append(want, question(next))...)
+				k.saw(t, backend, question(prompt), answer, n, strings.TrimSpace(r.Output), question(next))
 			})
 		}
 	}
