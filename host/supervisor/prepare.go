@@ -91,6 +91,11 @@ func checkLiveness(ctx context.Context, i *instance) error {
 // configure hands over the settings and returns the warnings.
 func (u *unit) configure(ctx context.Context, i *instance, d *backendv1.DescribeResponse) ([]string, error) {
 	limit := u.config.Timings.Configure
+	if check := i.settings.Check; check != nil {
+		if err := check(d); err != nil {
+			return nil, &startError{stage: stageConfigure, permanent: true, err: err, remedy: "correct it; the change is noticed"}
+		}
+	}
 	request, err := u.configuration(i, d)
 	if err != nil {
 		return nil, &startError{stage: stageConfigure, permanent: true, err: err}
@@ -122,7 +127,7 @@ func (u *unit) configure(ctx context.Context, i *instance, d *backendv1.Describe
 	if len(problems) > 0 {
 		return nil, &startError{
 			stage: stageConfigure, permanent: true, err: errors.New(strings.Join(problems, "; ")),
-			remedy: fmt.Sprintf("correct backends.%s in the configuration and restart the backend", u.entry.Name),
+			remedy: fmt.Sprintf("correct backends.%s in the configuration", u.entry.Name),
 		}
 	}
 	return warnings, nil
@@ -131,7 +136,7 @@ func (u *unit) configure(ctx context.Context, i *instance, d *backendv1.Describe
 // configuration makes the request. State survives restarts, scratch belongs to
 // one process.
 func (u *unit) configuration(i *instance, d *backendv1.DescribeResponse) (*backendv1.ConfigureRequest, error) {
-	s := u.config.Settings(u.entry.Name)
+	s := i.settings
 	r := &backendv1.ConfigureRequest{
 		StateDir: filepath.Join(u.config.StateDir, u.entry.Name), ScratchDir: filepath.Join(i.dir, "scratch"),
 		Environment: u.environment(s, i.entry, d.GetEnvironment()), Command: s.Command,
