@@ -22,8 +22,9 @@ type Plugins struct {
 	// Mode of the policy.
 	Mode trust.Mode
 
-	search catalog.Config
-	allow  []string
+	search   catalog.Config
+	allow    []string
+	replaced chan struct{} // closed when others have taken their place
 }
 
 // NewPlugins reads nothing yet.
@@ -38,7 +39,7 @@ func NewPlugins(c Config) *Plugins {
 		search: catalog.Config{
 			Dirs: slices.Concat(c.PluginDirs, s.Plugins.Dirs), Executable: c.Executable, Insecure: c.InsecurePluginDirs,
 		},
-		allow: s.Plugins.Allow,
+		allow: s.Plugins.Allow, replaced: make(chan struct{}),
 	}
 	p.Policy = trust.New(trust.Config{
 		Mode: p.Mode, Lock: p.Lock, Bundled: c.Bundled, BundledDirs: catalog.BundledDirs(c.Executable),

@@ -138,8 +138,13 @@ func (c *Config) problems(origins map[string]Origin) (out []Problem) {
 	c.check(func(key Key, format string, args ...any) {
 		out = append(out, Problem{Origin: nearestOrigin(key, origins), Key: key.String(), Message: fmt.Sprintf(format, args...)})
 	})
-	slices.SortStableFunc(out, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	sortByPlace(out)
 	return out
+}
+
+// sortByPlace brings mistakes into the order of the file.
+func sortByPlace(problems []Problem) {
+	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 }
 
 // nearestOrigin is where a key stands, or what it belongs to when it does not.

@@ -86,8 +86,8 @@ type Settings struct {
 	Check func(d *backendv1.DescribeResponse) error
 }
 
-// same says that a process with the one needs no successor with the other.
-func (s Settings) same(other Settings) bool {
+// Same says that a process with the one needs no successor with the other.
+func (s Settings) Same(other Settings) bool {
 	return bytes.Equal(s.Config, other.Config) && maps.Equal(s.Environment, other.Environment) && s.Command == other.Command &&
 		s.Warm == other.Warm && s.MaxMemory == other.MaxMemory && s.MaxProcesses == other.MaxProcesses
 }

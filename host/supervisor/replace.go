@@ -139,7 +139,7 @@ func usable(h *backendv1.HealthResponse) bool {
 
 // same says that the one would go as the other did.
 func (a attempt) same(other attempt) bool {
-	return a.entry.Same(other.entry) && a.settings.same(other.settings)
+	return a.entry.Same(other.entry) && a.settings.Same(other.settings)
 }
 
 // keep records why the process in service stays though files or settings have changed.

@@ -409,7 +409,7 @@ func (u *unit) rest() {
 			u.pending = append(u.pending, r.result)
 			return
 		case e := <-u.posts:
-			known := e.Same(u.entry) && u.tried.same(u.config.Settings(e.Name))
+			known := e.Same(u.entry) && u.tried.Same(u.config.Settings(e.Name))
 			u.adopt(e)
 			if !known {
 				u.forgive()

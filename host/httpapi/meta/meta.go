@@ -23,18 +23,36 @@ type Config struct {
 	Version string
 	// OpenAPI is the document, as JSON.
 	OpenAPI []byte
+	// Begin of the server; zero: now.
+	Begin time.Time
+	// State of the configuration; nil, or without an answer: it is not told.
+	State func() *ConfigState
 	// Detailed says whether a request may see more than the status.
 	Detailed func(r *http.Request) bool
 }
 
-// Dialect answers health and the like.
-type Dialect struct {
-	config Config
-	begin  time.Time
+// ConfigState is what operators want to know of the configuration.
+type ConfigState struct {
+	// Path of the file; empty: there is none.
+	Path string `json:"path,omitempty"`
+	// LoadedAt is when what holds was read.
+	LoadedAt time.Time `json:"loaded_at"`
+	// Error says why what was read later does not hold; empty: nothing was.
+	Error string `json:"error,omitempty"`
+	// AfterRestart lists what has changed and holds after a restart only.
+	AfterRestart []string `json:"after_restart,omitempty"`
 }
 
+// Dialect answers health and the like.
+type Dialect struct{ config Config }
+
 // New makes the dialect.
-func New(c Config) *Dialect { return &Dialect{config: c, begin: time.Now()} }
+func New(c Config) *Dialect {
+	if c.Begin.IsZero() {
+		c.Begin = time.Now()
+	}
+	return &Dialect{config: c}
+}
 
 // Name of the dialect.
 func (*Dialect) Name() string { return "meta" }
@@ -63,6 +81,7 @@ type health struct {
 	Uptime   string          `json:"uptime,omitempty"`
 	UptimeMS int64           `json:"uptime_ms,omitempty"`
 	Backends []backendHealth `json:"backends,omitempty"`
+	Config   *ConfigState    `json:"config,omitempty"`
 }
 
 type backendHealth struct {
@@ -95,8 +114,11 @@ func (d *Dialect) health(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 	if d.config.Detailed != nil && !d.config.Detailed(r) {
 		h = health{Status: h.Status}
 	} else {
-		uptime := time.Since(d.begin)
+		uptime := time.Since(d.config.Begin)
 		h.Version, h.Uptime, h.UptimeMS = d.config.Version, uptime.Round(time.Second).String(), uptime.Milliseconds()
+		if d.config.State != nil {
+			h.Config = d.config.State()
+		}
 	}
 	httpapi.WriteJSON(w, status, "application/json", h)
 	return nil

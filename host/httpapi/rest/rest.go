@@ -38,6 +38,8 @@ type Config struct {
 	// FailFast ends the other tasks when one fails and the request does not say
 	// (parallel.fail_fast).
 	FailFast bool
+	// Defaults of prompts that do not say themselves.
+	Defaults Defaults
 }
 
 // Dialect speaks REST.
@@ -76,6 +78,7 @@ func (d *Dialect) Routes() []httpapi.Route {
 // complete adds to a turn what is not in its body.
 func (d *Dialect) complete(r *http.Request, t *engine.Turn) error {
 	t.Owner, t.StrictParams = httpapi.Owner(r), d.config.StrictParams
+	d.config.Defaults.fill(t)
 	err := d.config.Media.Complete(r.Context(), t)
 	if field, ok := errors.AsType[*wire.Error](err); ok {
 		return bad(field.Path, "%v", field)
@@ -100,10 +103,14 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 		return err
 	}
 	ignored := ignoredFields(x.Ignored)
+	asSSE := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	if !asSSE && (p.OutputFormat == "" || p.OutputFormat == formatDefault) {
+		p.OutputFormat = d.config.Defaults.OutputFormat
+	}
 	switch {
 	case p.OutputFormat == formatStream:
 		return httpapi.Stream(w, r, x, ignored, &ndjson{events{x: x}})
-	case strings.Contains(r.Header.Get("Accept"), "text/event-stream"):
+	case asSSE:
 		return httpapi.Stream(w, r, x, ignored, &sse{events{x: x}})
 	}
 	answer, err := httpapi.Collect(w, r, x, ignored)
