@@ -45,7 +45,7 @@ func (h *Host) reload(ctx context.Context) error {
 	}
 	state := *h.state.Load()
 	if err != nil {
-		state.Error = err.Error()
+		state.Error, state.FailedAt = err.Error(), time.Now()
 		h.state.Store(&state)
 		h.log.Error("the configuration stays as it was, because the new one is not valid; correct it, and it is read again", "error", err)
 		return err

@@ -27,7 +27,7 @@ type keyring struct {
 func (k *keyring) load(ctx context.Context, c *config.Config) ([]apikeys.Key, error) {
 	first := !k.asked
 	k.asked = true
-	sources := apikeys.Sources{Keys: c.APIKeys, File: c.Server.APIKeysFile, GopassPath: c.Server.APIKeysGopassPath}
+	sources := keySources(c)
 	switch {
 	case sources.Any():
 		return sources.Load(ctx)
@@ -48,4 +48,9 @@ func (k *keyring) load(ctx context.Context, c *config.Config) ([]apikeys.Key, er
 	k.made = apikeys.Plain(key)
 	_, err := fmt.Fprintf(k.streams.err, "%s can be reached by others, so clients need this API key: %s\n(set CLINVK_API_KEYS to choose your own)\n", k.address, key)
 	return k.made, err
+}
+
+// keySources are the places of keys that the settings name.
+func keySources(c *config.Config) apikeys.Sources {
+	return apikeys.Sources{Keys: c.APIKeys, File: c.Server.APIKeysFile, GopassPath: c.Server.APIKeysGopassPath}
 }

@@ -38,19 +38,9 @@ type prepared struct {
 func (u *unit) prepare(ctx context.Context, i *instance) (*prepared, error) {
 	t := u.config.Timings
 	p := &prepared{}
-	err := bounded(ctx, t.Describe, func(ctx context.Context) (err error) {
-		p.describe, err = i.backend.Describe(ctx, &backendv1.DescribeRequest{HostVersion: u.config.HostVersion, ContractRevision: contractRevision}, grpc.MaxCallRecvMsgSize(maxDescribe))
-		return err
-	})
-	if err != nil {
-		return nil, failedCall(ctx, i, stageDescribe, t.Describe, err)
-	}
-	if name := p.describe.GetName(); name != u.entry.Name {
-		return nil, &startError{
-			stage: stageDescribe, permanent: true,
-			err:    fmt.Errorf("the plugin calls itself %q, its file is named for %q", name, u.entry.Name),
-			remedy: "name the file after the backend",
-		}
+	var err error
+	if p.describe, err = u.describe(ctx, i); err != nil {
+		return nil, err
 	}
 	if p.warnings, err = u.configure(ctx, i, p.describe); err != nil {
 		return nil, err
@@ -67,6 +57,26 @@ func (u *unit) prepare(ctx context.Context, i *instance) (*prepared, error) {
 		return nil, failedCall(ctx, i, stageHealth, t.Health, err)
 	}
 	return p, nil
+}
+
+// describe asks a fresh process what it is. The error is a *startError.
+func (u *unit) describe(ctx context.Context, i *instance) (d *backendv1.DescribeResponse, err error) {
+	limit := u.config.Timings.Describe
+	err = bounded(ctx, limit, func(ctx context.Context) (err error) {
+		d, err = i.backend.Describe(ctx, &backendv1.DescribeRequest{HostVersion: u.config.HostVersion, ContractRevision: contractRevision}, grpc.MaxCallRecvMsgSize(maxDescribe))
+		return err
+	})
+	if err != nil {
+		return nil, failedCall(ctx, i, stageDescribe, limit, err)
+	}
+	if name := d.GetName(); name != u.entry.Name {
+		return nil, &startError{
+			stage: stageDescribe, permanent: true,
+			err:    fmt.Errorf("the plugin calls itself %q, its file is named for %q", name, u.entry.Name),
+			remedy: "name the file after the backend",
+		}
+	}
+	return d, nil
 }
 
 func bounded(ctx context.Context, limit time.Duration, f func(context.Context) error) error {

@@ -39,6 +39,8 @@ type ConfigState struct {
 	LoadedAt time.Time `json:"loaded_at"`
 	// Error says why what was read later does not hold; empty: nothing was.
 	Error string `json:"error,omitempty"`
+	// FailedAt is when that was found.
+	FailedAt time.Time `json:"failed_at,omitzero"`
 	// AfterRestart lists what has changed and holds after a restart only.
 	AfterRestart []string `json:"after_restart,omitempty"`
 }
