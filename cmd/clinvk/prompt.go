@@ -120,7 +120,7 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 	if err != nil {
 		return err
 	}
-	if err := checkOutput(o.output); err != nil {
+	if err := checkPromptOutput(o.output); err != nil {
 		return err
 	}
 	stop := terminalOf(s.err).spin(o.waiting())
@@ -151,7 +151,7 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 	return errors.Join(p.end(err), err)
 }
 
-func checkOutput(name string) error {
+func checkPromptOutput(name string) error {
 	switch name {
 	case outputText, outputStream, outputJSON:
 		return nil
