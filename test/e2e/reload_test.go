@@ -196,7 +196,7 @@ func TestReloadBackend(t *testing.T) {
 		t.Errorf("the turn that ran: %v", err)
 	}
 	w.refuse(baseConfig+"backends:\n  echo:\n    options: {nonsense: 1}\nmodels: {other: {backend: echo}}\n", "",
-		":5:26: backends.echo.options.nonsense is set, and the plugin takes no options")
+		":5:25: backends.echo.options.nonsense is set, and the plugin takes no options")
 	if w.has("other") || backend().PID != after.PID {
 		t.Error("half of it was taken")
 	}
