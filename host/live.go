@@ -160,5 +160,6 @@ func agentDefaults(all config.UnifiedFlags, own config.Backend) engine.AgentDefa
 func promptDefaults(f config.UnifiedFlags) rest.Defaults {
 	return rest.Defaults{
 		OutputFormat: f.OutputFormat, MaxTurns: f.MaxTurns, MaxTokens: f.MaxTokens, Timeout: seconds(f.CommandTimeoutSecs),
+		DryRun: f.DryRun,
 	}
 }

@@ -1,9 +1,11 @@
 package rest
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi"
 )
 
 // Defaults are what prompts get that do not say themselves (unified_flags of the
@@ -17,9 +19,14 @@ type Defaults struct {
 	MaxTokens int64
 	// Timeout of a turn; 0: the engine's.
 	Timeout time.Duration
+	// DryRun lets nothing run.
+	DryRun bool
 }
 
-func (d Defaults) fill(t *engine.Turn) {
+func (d Defaults) fill(t *engine.Turn) error {
+	if d.DryRun {
+		return httpapi.Errorf(http.StatusNotImplemented, "unified_flags.dry_run is on, so nothing is run; this server cannot show what would be")
+	}
 	if t.MaxSteps == 0 {
 		t.MaxSteps = d.MaxTurns
 	}
@@ -29,4 +36,5 @@ func (d Defaults) fill(t *engine.Turn) {
 	if t.Timeout == 0 {
 		t.Timeout = d.Timeout
 	}
+	return nil
 }

@@ -78,7 +78,9 @@ func (d *Dialect) Routes() []httpapi.Route {
 // complete adds to a turn what is not in its body.
 func (d *Dialect) complete(r *http.Request, t *engine.Turn) error {
 	t.Owner, t.StrictParams = httpapi.Owner(r), d.config.StrictParams
-	d.config.Defaults.fill(t)
+	if err := d.config.Defaults.fill(t); err != nil {
+		return err
+	}
 	err := d.config.Media.Complete(r.Context(), t)
 	if field, ok := errors.AsType[*wire.Error](err); ok {
 		return bad(field.Path, "%v", field)
