@@ -25,6 +25,8 @@ import (
 const (
 	edits     = 150
 	manyEdits = 2000
+	// slowEvery is which of a client's requests takes long enough to see several edits.
+	slowEvery = 20
 )
 
 // configWorld is a server with echo alone, whose configuration is edited.
@@ -145,7 +147,10 @@ func (w *configWorld) traffic(during func()) {
 					return
 				default:
 				}
-				model := []string{"echo", "kept", "echo/slow"}[i%3]
+				model := []string{"echo", "kept"}[i%2]
+				if i%slowEvery == slowEvery-1 {
+					model = "echo/slow"
+				}
 				text := fmt.Sprintf("client %d request %d", client, i)
 				sent.Add(1)
 				if err := w.ask(model, text, (client+i)%2 == 0); err != nil && failed.Add(1) <= 5 {
@@ -237,6 +242,9 @@ func TestConfigUnderTraffic(t *testing.T) {
 			}
 			if t.Failed() {
 				return
+			}
+			if i%100 == 99 {
+				t.Logf("%d edits", i+1)
 			}
 		}
 	})
