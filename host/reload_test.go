@@ -55,7 +55,9 @@ func TestReload(t *testing.T) {
 	write("models: {second: {backend: one}}\n")
 	eventually(t, "the change behind the link", func() bool { return strings.Contains(aliases(), "second ") })
 	write("models: {third: {backend: one, mode: fast}}\n")
-	eventually(t, "the reason", func() bool { return strings.Contains(h.state.Load().Error, `config.yaml:1:38: models.third.mode is "fast"`) })
+	eventually(t, "the reason", func() bool {
+		return strings.Contains(h.state.Load().Error, `config.yaml:1:38: models.third.mode is "fast"`)
+	})
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
