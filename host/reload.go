@@ -163,6 +163,12 @@ func changed(started, now *config.Config) (keys []string) {
 	if a.IdleTimeoutSecs != b.IdleTimeoutSecs {
 		keys = append(keys, "server.idle_timeout_secs")
 	}
+	if a.MetricsEnabled != b.MetricsEnabled {
+		keys = append(keys, "server.metrics_enabled")
+	}
+	if !reflect.DeepEqual(started.Session, now.Session) {
+		keys = append(keys, "session")
+	}
 	return keys
 }
 
