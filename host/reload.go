@@ -71,6 +71,9 @@ func (h *Host) next(ctx context.Context, old *live) (*live, []catalog.Entry, err
 	if s.Path == "" && old.settings.Path != "" {
 		return nil, nil, fmt.Errorf("%s is gone; what was read of it holds until a restart", old.settings.Path)
 	}
+	if s.Blank() && !old.settings.Blank() {
+		return nil, nil, fmt.Errorf("%s is empty; what was read of it holds (write {} to go by the defaults)", s.Path)
+	}
 	keys, err := h.keys(ctx, s)
 	if err != nil {
 		return nil, nil, err

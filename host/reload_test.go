@@ -58,6 +58,8 @@ func TestReload(t *testing.T) {
 	eventually(t, "the reason", func() bool {
 		return strings.Contains(h.state.Load().Error, `config.yaml:1:38: models.third.mode is "fast"`)
 	})
+	write("")
+	eventually(t, "the news that it is empty", func() bool { return strings.Contains(h.state.Load().Error, "is empty") })
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func build(path, home string, text []byte, environ []string) (*Config, error) {
 	}}); err != nil { // the types were checked above
 		return nil, fmt.Errorf("putting the configuration together: %w", err)
 	}
-	c.Path, c.Home = path, home
+	c.Path, c.Home, c.blank = path, home, path != "" && root == nil
 	c.entries, c.origins = entries(k.Raw(), origins), origins
 	if problems := c.problems(origins); len(problems) > 0 {
 		return nil, &Error{Path: path, Problems: problems}

@@ -180,7 +180,8 @@ type editor struct {
 func (e *editor) valid() (text, alias string) {
 	e.n++
 	alias = fmt.Sprintf("alias%d", e.n)
-	text = baseConfig + "models: {kept: {backend: echo}, " + alias + ": {backend: echo}}\n"
+	// The aliases come first: half of the file may be valid, too.
+	text = "models: {kept: {backend: echo}, " + alias + ": {backend: echo}}\n" + baseConfig
 	for _, part := range []string{
 		fmt.Sprintf("server: {cors_max_age: %d, rate_limit_enabled: true, rate_limit_rps: 100000, rate_limit_burst: 100000}\n", e.IntN(1000)),
 		fmt.Sprintf("backends: {echo: {env: {X: \"%d\"}, limits: {max_queue: %d}}}\n", e.IntN(3), 1000+e.IntN(1000)),
