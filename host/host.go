@@ -3,7 +3,6 @@ package host
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,20 +11,20 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/clinvk/clinvk/host/apikeys"
 	"github.com/clinvk/clinvk/host/catalog"
 	"github.com/clinvk/clinvk/host/config"
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
 	"github.com/clinvk/clinvk/host/httpapi/anthropic"
-	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/meta"
 	"github.com/clinvk/clinvk/host/httpapi/openai"
 	"github.com/clinvk/clinvk/host/httpapi/openai/responses"
 	"github.com/clinvk/clinvk/host/httpapi/openapi"
 	"github.com/clinvk/clinvk/host/httpapi/rest"
-	"github.com/clinvk/clinvk/host/runner"
 	"github.com/clinvk/clinvk/host/session"
 	"github.com/clinvk/clinvk/host/store/sqlite"
 	"github.com/clinvk/clinvk/host/supervisor"
@@ -47,8 +46,13 @@ type Config struct {
 	Bundled map[string]string
 	// Version of clinvk.
 	Version string
-	// APIKeys that clients must send one of; empty: none is needed.
-	APIKeys []string
+	// Keys loads the API keys that clients must send one of, as the settings have it;
+	// none: no key is needed. nil: none is ever. It is called again with each reload.
+	Keys func(ctx context.Context, s *config.Config) ([]apikeys.Key, error)
+	// Load loads the settings again, for Reload; nil: they stay as they are.
+	Load func() (*config.Config, error)
+	// File is watched, and its changes lead to Reload; it need not exist. Empty: none.
+	File string
 	// AllowIPs admits IP addresses as Host header: for servers on more than loopback.
 	AllowIPs bool
 	// RuntimeDir is for sockets; empty: the user's own (see supervisor.Config).
@@ -67,20 +71,23 @@ type Config struct {
 type Host struct {
 	config     Config
 	log        *slog.Logger
-	plugins    *Plugins
+	live       atomic.Pointer[live] // what the settings make; replaced under rescan
 	supervisor *supervisor.Supervisor
 	engine     *engine.Engine
-	handler    *httpapi.Server
 	sessions   *session.Keeper
 	responses  *responses.Dialect
 	store      *sqlite.Store      // nil: it could not be opened
 	metrics    *telemetry.Metrics // nil: they are switched off
 	counted    sessionCount
+	document   func() ([]byte, error) // OpenAPI's
+	begin      time.Time
 	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
 
-	rescan  sync.Mutex // held during Rescan; guards entries
+	rescan  sync.Mutex // held during Rescan and Reload; guards entries and seen
 	entries []catalog.Entry
+	seen    string // what the files of the settings were at the last reload
+	state   atomic.Pointer[meta.ConfigState]
 }
 
 // New finds the plugins and builds all parts. Nothing is started yet.
@@ -89,45 +96,48 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := c.Settings
-	h := &Host{config: c, log: c.Logger, plugins: NewPlugins(c)}
-	scanned, err := h.plugins.Scan(ctx)
+	h := &Host{config: c, log: c.Logger, begin: time.Now()}
+	first := &live{settings: s, plugins: NewPlugins(c), loaded: h.begin}
+	h.live.Store(first)
+	h.state.Store(&meta.ConfigState{Path: s.Path, LoadedAt: h.begin})
+	h.seen = h.look()
+	keys, err := h.keys(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	h.entries = h.plugins.Policy.Apply(ctx, scanned)
+	scanned, err := first.plugins.Scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.entries = first.plugins.Policy.Apply(ctx, scanned)
 	for _, e := range h.entries {
 		if e.Refused != nil {
 			h.Refused = append(h.Refused, e)
 		}
 	}
-	timings := c.Timings
-	if timings.Drain <= 0 { // what is replaced or removed finishes its turns, the longest too
-		timings.Drain = orDefault(seconds(s.Server.RequestTimeoutSecs), engine.DefaultTimeout)
-	}
 	if h.supervisor, err = supervisor.New(supervisor.Config{
-		Entries: h.entries, Policy: h.plugins.Policy, Settings: h.settings, Logger: c.Logger, HostVersion: c.Version,
-		StateDir: filepath.Join(s.Home, "state"), RuntimeDir: c.RuntimeDir, Timings: timings,
+		Entries: h.entries, Policy: policy{h}, Settings: func(name string) supervisor.Settings { return h.settings(h.live.Load().settings, name) },
+		Logger: c.Logger, HostVersion: c.Version,
+		StateDir: filepath.Join(s.Home, "state"), RuntimeDir: c.RuntimeDir, Timings: c.Timings,
 	}); err != nil {
 		return nil, fmt.Errorf("preparing the plugins: %w", err)
 	}
 	if s.Server.MetricsEnabled {
 		h.metrics = telemetry.New(telemetry.Config{Version: c.Version, Sessions: h.counted.SessionCount})
 	}
-	h.engine = engine.New(engine.Config{
-		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, DefaultModels: models(s.Backends), Aliases: aliases(s.Models),
-		Limits: h.limits, Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: c.Logger, Observe: h.observeTurn(),
-		WorkingDirs: engine.WorkingDirs{Allowed: s.Server.AllowedWorkdirPrefixes, Blocked: s.Server.BlockedWorkdirPrefixes},
-	})
-	fetcher := media.New(media.Config{Hosts: s.Server.FetchRemoteMedia})
-	h.openStore(ctx, fetcher)
-	h.handler, err = h.newHandler(fetcher)
-	return h, err
+	h.engine = engine.New(h.engineConfig(s))
+	if h.metrics != nil {
+		h.metrics.Watch(h.engine)
+	}
+	h.document = sync.OnceValues(func() ([]byte, error) { return openapi.Document(c.Version) })
+	h.openStore(ctx)
+	return h, h.build(first, nil, keys)
 }
 
 // openStore opens the store and makes what needs it. A server without does all that
 // needs no state.
-func (h *Host) openStore(ctx context.Context, m *media.Fetcher) {
-	c := responses.Config{Media: m, StrictParams: h.config.Settings.Server.StrictParams, Logger: h.log}
+func (h *Host) openStore(ctx context.Context) {
+	c := responses.Config{Logger: h.log}
 	s, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.config.Settings.Home, "clinvk.db"), Logger: h.log})
 	if err != nil {
 		h.log.Error("there is no store: sessions and responses cannot be kept or continued", "error", err)
@@ -140,34 +150,33 @@ func (h *Host) openStore(ctx context.Context, m *media.Fetcher) {
 	h.responses = responses.New(c)
 }
 
-func (h *Host) newHandler(m *media.Fetcher) (*httpapi.Server, error) {
-	server, parallel := h.config.Settings.Server, h.config.Settings.Parallel
-	keys := httpapi.NewKeys(h.config.APIKeys)
+// newHandler makes all that answers HTTP, as the settings have it.
+func (h *Host) newHandler(l *live, keys *httpapi.Keys) (*httpapi.Server, error) {
+	server, parallel, m, turns := l.settings.Server, l.settings.Parallel, l.media, h.turns()
 	about := meta.Config{
-		Engine: h.engine, Version: h.config.Version, Store: &h.counted, Detailed: keys.Authenticated,
-		OpenAPI: func() ([]byte, error) { return openapi.Document(h.config.Version) },
+		Engine: h.engine, Version: h.config.Version, Store: &h.counted, OpenAPI: h.document, Detailed: keys.Authenticated,
+		Begin: h.begin, State: h.state.Load,
 	}
 	var observe httpapi.Observer
 	if h.metrics != nil {
-		h.metrics.Watch(h.engine)
 		about.Metrics, observe = h.metrics.Handler(), h.metrics.Request
 	}
 	return httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{
 			rest.New(rest.Config{
-				Engine: h.turns(), Sessions: h.sessions, StrictParams: server.StrictParams, MaxParallel: parallel.MaxWorkers, FailFast: parallel.FailFast,
-				Media: m,
+				Engine: turns, Sessions: h.sessions, StrictParams: server.StrictParams, MaxParallel: parallel.MaxWorkers, FailFast: parallel.FailFast,
+				Media: m, Defaults: promptDefaults(l.settings.UnifiedFlags),
 			}),
-			openai.New(openai.Config{Engine: h.turns(), StrictParams: server.StrictParams, Media: m}),
-			h.responses,
-			anthropic.New(anthropic.Config{Engine: h.turns(), StrictParams: server.StrictParams, Media: m}),
+			openai.New(openai.Config{Engine: turns, StrictParams: server.StrictParams, Media: m}),
+			h.responses.With(m, server.StrictParams),
+			anthropic.New(anthropic.Config{Engine: turns, StrictParams: server.StrictParams, Media: m}),
 		},
 		Fallback: meta.New(about),
 		Guard: httpapi.Guard{
 			AllowedHosts: server.AllowedHosts, AllowIPs: h.config.AllowIPs, AllowedOrigins: server.CORSAllowedOrigins,
 			AllowCredentials: server.CORSAllowCredentials, MaxAge: server.CORSMaxAge,
 		},
-		Keys: keys, MaxBody: server.MaxRequestBodyBytes, WriteTimeout: seconds(server.WriteTimeoutSecs),
+		Keys: keys, Limiter: l.limiter, MaxBody: server.MaxRequestBodyBytes, WriteTimeout: seconds(server.WriteTimeoutSecs),
 		Observe: observe, Logger: h.log,
 	})
 }
@@ -179,11 +188,7 @@ func (h *Host) Engine() *engine.Engine { return h.engine }
 func (h *Host) Unmatched() []string {
 	h.rescan.Lock()
 	defer h.rescan.Unlock()
-	names := make([]string, len(h.entries))
-	for i, e := range h.entries {
-		names[i] = e.Name
-	}
-	return h.config.Settings.Unmatched(names)
+	return h.live.Load().settings.Unmatched(namesOf(h.entries))
 }
 
 // Restart starts a new process of a backend's plugin and clears its quarantine; it
@@ -217,7 +222,7 @@ func (h *Host) Stop(ctx context.Context) error {
 func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	s := h.config.Settings.Server
 	server := &http.Server{
-		Handler:           h.handler,
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.live.Load().handler.ServeHTTP(w, r) }),
 		ReadHeaderTimeout: orDefault(seconds(s.ReadTimeoutSecs), 10*time.Second),
 		IdleTimeout:       orDefault(seconds(s.IdleTimeoutSecs), 2*time.Minute),
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
@@ -227,14 +232,16 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	go func() { served <- server.Serve(ln) }()
 	watching, endWatch := context.WithCancel(ctx)
 	defer endWatch()
-	watcher := h.newWatcher()
 	var watch sync.WaitGroup
-	watch.Go(func() { watcher.Run(watching, h.filesChanged) })
+	watch.Go(func() { h.watchPlugins(watching) })
 	watch.Go(func() { h.sessions.Run(watching) })
 	startErr := h.Start(ctx)
 	if startErr == nil {
 		if socket := h.openSocket(ctx); socket != nil {
 			go h.serveSocket(server, socket)
+		}
+		if h.config.Load != nil && h.config.File != "" {
+			watch.Go(func() { h.watchSettings(watching) })
 		}
 		ready()
 		select {
@@ -267,26 +274,6 @@ func orDefault(d, def time.Duration) time.Duration {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// settings of one backend for the supervisor.
-func (h *Host) settings(name string) supervisor.Settings {
-	b := h.config.Settings.Backends[name]
-	s := supervisor.Settings{
-		Enabled: b.Enabled == nil || *b.Enabled, Environment: b.Env, Command: b.Command, Warm: -1,
-	}
-	s.MaxMemory, s.MaxProcesses = walls(h.config.Settings.LimitsOf(name), runner.MachineMemory())
-	if b.Warm != nil {
-		s.Warm = *b.Warm
-	}
-	if len(b.Options) > 0 {
-		options, err := json.Marshal(b.Options)
-		if err != nil { // a YAML map with keys that are no strings
-			h.log.Error("options of a backend are no JSON object and were ignored", "backend", name, "error", err)
-		}
-		s.Config = options
-	}
-	return s
-}
-
 // defaultMaxProcesses is far more than any CLI runs, and far less than what makes a
 // machine unusable.
 const defaultMaxProcesses = 512
@@ -301,11 +288,6 @@ func walls(l config.Limits, machine int64) (memory int64, processes int) {
 		memory = machine / 2
 	}
 	return memory, max(0, cmp.Or(l.MaxProcesses, defaultMaxProcesses))
-}
-
-func (h *Host) limits(backend string) engine.Limits {
-	l := h.config.Settings.LimitsOf(backend)
-	return engine.Limits{MaxConcurrent: l.MaxConcurrent, MaxQueue: l.MaxQueue, QueueTimeout: seconds(l.QueueTimeoutSecs)}
 }
 
 // Executable is the path of the running binary, symlinks resolved; empty when the

@@ -17,7 +17,7 @@ func ask(h *Host, method, path, body string) *httptest.ResponseRecorder {
 	r.Host = "localhost"
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	h.handler.ServeHTTP(w, r)
+	h.live.Load().handler.ServeHTTP(w, r)
 	return w
 }
 

@@ -22,7 +22,8 @@ type Plugins struct {
 	// Mode of the policy.
 	Mode trust.Mode
 
-	search catalog.Config
+	search   catalog.Config
+	replaced chan struct{} // closed when others have taken their place
 }
 
 // NewPlugins reads nothing yet.
@@ -38,6 +39,7 @@ func NewPlugins(c Config) *Plugins {
 			Dirs: slices.Concat(c.PluginDirs, s.Plugins.Dirs), Executable: c.Executable, Insecure: c.InsecurePluginDirs,
 			Only: s.Plugins.Allow,
 		},
+		replaced: make(chan struct{}),
 	}
 	p.Policy = trust.New(trust.Config{
 		Mode: p.Mode, Lock: p.Lock, Bundled: c.Bundled, BundledDirs: catalog.BundledDirs(c.Executable),

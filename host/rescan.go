@@ -3,7 +3,9 @@ package host
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/clinvk/clinvk/host/catalog"
@@ -27,7 +29,7 @@ func (h *Host) Rescan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for plugins: %w", err)
 	}
-	h.entries = h.plugins.Policy.Apply(ctx, entries)
+	h.entries = h.live.Load().plugins.Policy.Apply(ctx, entries)
 	return h.supervisor.Update(h.entries)
 }
 
@@ -35,9 +37,9 @@ func (h *Host) Rescan(ctx context.Context) error {
 // written is not what it will be. What does not come to rest is taken as it was
 // before.
 func (h *Host) settled(ctx context.Context) ([]catalog.Entry, error) {
-	before := h.entries
+	plugins, before := h.live.Load().plugins, h.entries
 	for range settleMost {
-		now, err := h.look(ctx)
+		now, err := plugins.look(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -51,18 +53,18 @@ func (h *Host) settled(ctx context.Context) ([]catalog.Entry, error) {
 		}
 		before = now
 	}
-	now, err := h.look(ctx)
+	now, err := plugins.look(ctx)
 	return steady(h.entries, before, now), err
 }
 
 // look says what is on disk and what the policy makes of it, and records nothing:
 // it may be half of a file.
-func (h *Host) look(ctx context.Context) ([]catalog.Entry, error) {
-	entries, err := h.plugins.Scan(ctx)
+func (p *Plugins) look(ctx context.Context) ([]catalog.Entry, error) {
+	entries, err := p.Scan(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return h.plugins.Policy.Judge(entries), nil
+	return p.Policy.Judge(entries), nil
 }
 
 // steady is what two looks agree on; where they do not, what was known before.
@@ -84,11 +86,34 @@ func steady(known, before, now []catalog.Entry) []catalog.Entry {
 	return agreed
 }
 
+// watchPlugins rescans when what the plugins are made of changes, until ctx ends.
+func (h *Host) watchPlugins(ctx context.Context) {
+	for first := true; ctx.Err() == nil; first = false {
+		plugins := h.live.Load().plugins
+		watching, end := context.WithCancel(ctx)
+		watcher := plugins.newWatcher(h.log)
+		var waiting sync.WaitGroup
+		waiting.Go(func() {
+			defer end()
+			select {
+			case <-plugins.replaced:
+			case <-watching.Done():
+			}
+		})
+		if !first { // what has changed since the other directories were watched
+			h.filesChanged(ctx)
+		}
+		watcher.Run(watching, h.filesChanged)
+		end()
+		waiting.Wait()
+	}
+}
+
 // newWatcher begins to watch what look looks at. A new approval in the lock file
 // may change what runs.
-func (h *Host) newWatcher() *watch.Watcher {
-	c := watch.Config{Files: []string{h.plugins.Lock.Path()}, Logger: h.log}
-	for _, dir := range catalog.SearchPath(h.plugins.search) {
+func (p *Plugins) newWatcher(log *slog.Logger) *watch.Watcher {
+	c := watch.Config{Files: []string{p.Lock.Path()}, Logger: log}
+	for _, dir := range catalog.SearchPath(p.search) {
 		c.Dirs = append(c.Dirs, dir.Path)
 	}
 	return watch.New(c)

@@ -54,9 +54,9 @@ func (h *Host) serveSocket(server *http.Server, socket net.Listener) {
 	}
 }
 
-// markLocal marks connections that came by the socket.
+// markLocal marks connections that came by the socket, or from this process.
 func markLocal(ctx context.Context, c net.Conn) context.Context {
-	if c.LocalAddr().Network() == "unix" {
+	if c.LocalAddr().Network() != "tcp" {
 		return httpapi.WithLocal(ctx)
 	}
 	return ctx

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/clinvk/clinvk/host/config"
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/session"
 )
@@ -28,12 +29,22 @@ func (h *Host) turns() turns { return turns{h.engine, h.sessions} }
 
 // newSessions keeps conversations in the store, if there is one.
 func (h *Host) newSessions() *session.Keeper {
-	c := session.Config{Engine: h.engine, Logger: h.log, Retention: sessionRetention}
+	s := h.config.Settings.Session
+	c := session.Config{
+		Engine: h.engine, Logger: h.log, DefaultTags: s.DefaultTags, Retention: retention(s),
+		OmitUsage: s.StoreTokenUsage != nil && !*s.StoreTokenUsage,
+	}
 	if h.store != nil {
 		c.Store = h.store
 	}
 	return session.New(c)
 }
 
-// sessionRetention is how long a session is kept after its last turn.
-const sessionRetention = 30 * 24 * time.Hour
+// retention is how long a session is kept after its last turn; 0: for ever.
+func retention(s config.Session) time.Duration {
+	days := 30 // as many as responses are kept
+	if s.RetentionDays != nil {
+		days = *s.RetentionDays
+	}
+	return time.Duration(days) * 24 * time.Hour
+}

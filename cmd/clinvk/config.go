@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/clinvk/clinvk/host"
+	"github.com/clinvk/clinvk/host/catalog/trust"
 	"github.com/clinvk/clinvk/host/config"
 )
 
@@ -169,31 +173,54 @@ func newConfigPath(o *configOptions, s streams) *cobra.Command {
 }
 
 func newConfigValidate(o *configOptions, s streams) *cobra.Command {
-	return &cobra.Command{
+	var pluginDirs []string
+	cmd := &cobra.Command{
 		Use:   "validate [FILE]",
 		Short: "Check the configuration; each mistake with line and column",
-		Long: `Check the configuration, or another file; each mistake with line and column. Variables
-that are named like those of clinvk and set nothing are noted.`,
+		Long: `Check the configuration, or another file; each mistake with line and column. Options of
+backends are held against what their plugins say of them, which are started for that.
+Variables that are named like those of clinvk and set nothing are noted, and so is what
+could not be checked.`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				o.config = args[0]
 			}
-			c, err := o.load()
-			if err != nil {
-				return err
-			}
-			where := c.Path
-			if where == "" {
-				where = "there is no file; the defaults and the environment"
-			}
-			for _, stray := range c.Strays() {
-				if _, err := fmt.Fprintln(s.err, "note:", stray); err != nil {
-					return err
-				}
-			}
-			_, err = fmt.Fprintf(s.out, "%s: valid\n", where)
-			return err
+			return validate(cmd.Context(), *o, pluginDirs, s)
 		},
 	}
+	cmd.Flags().StringArrayVar(&pluginDirs, "plugin-dir", nil, "directory of backend plugins; may be repeated")
+	return cmd
+}
+
+func validate(ctx context.Context, o configOptions, pluginDirs []string, s streams) error {
+	c, err := o.load()
+	if err != nil {
+		return err
+	}
+	ours, err := trust.ParseBundled(bundled)
+	if err != nil {
+		return err
+	}
+	unchecked, err := host.CheckOptions(ctx, host.Config{
+		Bundled: ours, Settings: c, PluginDirs: pluginDirs, Executable: host.Executable(), Version: version,
+	})
+	if err != nil {
+		return err
+	}
+	sources := keySources(c)
+	if _, err := sources.Load(ctx); err != nil {
+		return err
+	}
+	for _, note := range slices.Concat(c.Strays(), unchecked) {
+		if _, err := fmt.Fprintln(s.err, "note:", note); err != nil {
+			return err
+		}
+	}
+	where := c.Path
+	if where == "" {
+		where = "there is no file; the defaults and the environment"
+	}
+	_, err = fmt.Fprintf(s.out, "%s: valid\n", where)
+	return err
 }

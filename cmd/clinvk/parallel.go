@@ -3,7 +3,7 @@ package main
 import "github.com/spf13/cobra"
 
 func newParallel(s streams) *cobra.Command {
-	var o severalOptions
+	o := severalOptions{aggregated: true}
 	var file string
 	var most int
 	var failFast bool

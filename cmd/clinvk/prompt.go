@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,8 +21,9 @@ import (
 type promptOptions struct {
 	connectOptions
 	turnOptions
-	output  string
-	verbose bool
+	output    string
+	outputSet bool // by the flag
+	verbose   bool
 }
 
 // turnOptions are those of every verb that runs turns.
@@ -105,11 +108,12 @@ func addPrompt(root *cobra.Command, s streams) {
 		if prompt == "" {
 			return cmd.Help()
 		}
+		o.outputSet = cmd.Flags().Changed("output")
 		return runPrompt(cmd.Context(), o, prompt, s)
 	}
 	f := root.Flags()
 	f.StringVarP(&o.backend, "backend", "b", "", "backend that answers (default: default_backend of the configuration)")
-	f.StringVarP(&o.output, "output", "o", outputText, "text, json or stream-json")
+	f.StringVarP(&o.output, "output", "o", outputText, "text, json or stream-json (default: output.format of the configuration)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show on stderr what the backend thinks and does")
 	o.turnOptions.flags(root)
 	o.connectOptions.flags(root)
@@ -120,12 +124,8 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 	if err != nil {
 		return err
 	}
-	switch o.output {
-	case outputText, outputStream:
-		q["output_format"] = outputStream
-	case outputJSON:
-	default:
-		return fmt.Errorf("the output is %q; it must be text, json or stream-json", o.output)
+	if err := checkPromptOutput(o.output); err != nil {
+		return err
 	}
 	stop := terminalOf(s.err).spin(o.waiting())
 	defer func() { stop() }()
@@ -134,8 +134,14 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 		return err
 	}
 	defer closing(c, &err)
+	shown := c.settings.Output
+	if !o.outputSet {
+		o.output = cmp.Or(shown.Format, outputText)
+	}
+	o.dryRun = o.dryRun || c.settings.UnifiedFlags.DryRun
 	return softly(ctx, c, func(ctx context.Context) error {
 		if o.output == outputJSON || o.dryRun {
+			q["output_format"] = outputJSON
 			var answer json.RawMessage
 			if err := c.Post(ctx, "/api/v1/prompt", q, &answer); err != nil {
 				return err
@@ -146,10 +152,22 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 			}
 			return writeJSON(s.out, answer)
 		}
-		p := printer{out: terminalOf(s.out), err: terminalOf(s.err), verbose: o.verbose, raw: o.output == outputStream, quiet: sync.OnceFunc(stop)}
+		q["output_format"] = outputStream
+		p := printer{
+			out: terminalOf(s.out), err: terminalOf(s.err), verbose: o.verbose || c.settings.UnifiedFlags.Verbose,
+			raw: o.output == outputStream, tokens: shown.ShowTokens, timing: shown.ShowTiming, quiet: sync.OnceFunc(stop),
+		}
 		err := c.Stream(ctx, "/api/v1/prompt", q, p.event)
 		return errors.Join(p.end(err), err)
 	})
+}
+
+func checkPromptOutput(name string) error {
+	switch name {
+	case outputText, outputStream, outputJSON:
+		return nil
+	}
+	return fmt.Errorf("the output is %q; it must be text, json or stream-json", name)
 }
 
 // waiting is what the spinner says.
@@ -167,9 +185,12 @@ func (o promptOptions) waiting() string {
 type printer struct {
 	out, err     terminal
 	verbose, raw bool
-	quiet        func() // ends the spinner
-	last         byte   // of what was written
-	failed       bool   // an error was written
+	// tokens and timing are told at the end (output.show_tokens and show_timing).
+	tokens, timing bool
+	quiet          func() // ends the spinner
+	last           byte   // of what was written
+	failed         bool   // an error was written
+	cost           string // what is told at the end
 }
 
 func (p *printer) event(e client.Event) error {
@@ -193,6 +214,8 @@ func (p *printer) event(e client.Event) error {
 		return err
 	case "error":
 		return failure(e)
+	case "done":
+		p.cost = p.costOf(e)
 	case "thinking", "tool_use", "tool_result", "notice":
 		if p.verbose {
 			p.quiet()
@@ -210,11 +233,37 @@ func (p *printer) end(failure error) error {
 	if e, ok := errors.AsType[*client.Error](failure); ok && p.raw && !p.failed {
 		return writeLine(p.out, map[string]any{"type": "error", "sequence": 1, "content": map[string]any{"code": e.Code, "message": e.Detail}})
 	}
-	if p.raw || p.last == 0 || p.last == '\n' {
-		return nil
+	var err error
+	if !p.raw && p.last != 0 && p.last != '\n' {
+		_, err = io.WriteString(p.out, "\n")
 	}
-	_, err := io.WriteString(p.out, "\n")
+	if p.cost != "" {
+		_, costErr := fmt.Fprintln(p.err, p.cost)
+		err = errors.Join(err, costErr)
+	}
 	return err
+}
+
+// costOf is what a turn that is done has cost, as far as it is wanted.
+func (p *printer) costOf(e client.Event) string {
+	var done struct {
+		DurationMS int64 `json:"duration_ms"`
+		TokenUsage struct {
+			Input  int64 `json:"input_tokens"`
+			Output int64 `json:"output_tokens"`
+		} `json:"token_usage"`
+	}
+	if err := json.Unmarshal(e.Content, &done); err != nil {
+		return ""
+	}
+	var parts []string
+	if p.tokens {
+		parts = append(parts, fmt.Sprintf("%d tokens in, %d out", done.TokenUsage.Input, done.TokenUsage.Output))
+	}
+	if p.timing {
+		parts = append(parts, fmt.Sprintf("%.1fs", (time.Duration(done.DurationMS)*time.Millisecond).Seconds()))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func textOf(e client.Event) string {

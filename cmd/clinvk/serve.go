@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
@@ -39,8 +38,9 @@ func newServe(s streams) *cobra.Command {
 		Short: "Serve the AI CLIs over HTTP",
 		Long: `Serve finds backend plugins, runs each as a process of its own, and answers
 REST (/api/v1), OpenAI's API (/openai/v1) and Anthropic's API (/anthropic).
-Plugins that are added, replaced or removed meanwhile are noticed within a second
-or, where the system does not tell of changes, within a minute; on SIGHUP at once.`,
+Plugins that are added, replaced or removed meanwhile, and changes of the configuration,
+are noticed within a second or, where the system does not tell of changes, within a
+minute; on SIGHUP at once.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.portSet = cmd.Flags().Changed("port")
@@ -85,13 +85,11 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	log := newLogWriter(s.err)
 	defer log.Close()
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level}))
-	open := !loopback(address)
-	keys := settings.APIKeys
-	if open && len(keys) == 0 {
-		if keys, err = keyForOpenServer(o.noAuth, address, s); err != nil {
-			return err
-		}
+	file, err := config.Locate(o.config, os.Environ())
+	if err != nil {
+		return err
 	}
+	keys := keyring{address: address, noAuth: o.noAuth, streams: s}
 	ours, err := trust.ParseBundled(bundled)
 	if err != nil {
 		return err
@@ -99,7 +97,8 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	h, err := host.New(ctx, host.Config{
 		CommandLine: true,
 		Bundled:     ours, Settings: settings, PluginDirs: o.pluginDirs, InsecurePluginDirs: o.insecurePluginDirs,
-		Executable: host.Executable(), Version: version, APIKeys: keys, AllowIPs: open, Logger: logger,
+		Executable: host.Executable(), Version: version, AllowIPs: !loopback(address), Logger: logger,
+		Keys: keys.load, File: file, Load: func() (*config.Config, error) { return config.Load(o.config, os.Environ()) },
 	})
 	if err != nil {
 		return err
@@ -116,13 +115,16 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 		return fmt.Errorf("listening: %w (another port: --port)", err)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	endHangup := onHangup(func() { rescan(ctx, h, logger) }, stop)
+	endHangup := onHangup(func() { reload(ctx, h, logger) }, stop)
 	defer func() { stop(); endHangup() }()
 	return h.Serve(ctx, ln, func() { announce(h, ln, s) })
 }
 
-// rescan looks for plugins because somebody asks for it.
-func rescan(ctx context.Context, h *host.Host, logger *slog.Logger) {
+// reload reads the configuration again and looks for plugins, because somebody asks for
+// it.
+func reload(ctx context.Context, h *host.Host, logger *slog.Logger) {
+	logger.Info("reading the configuration")
+	_ = h.Reload(ctx) // it tells itself
 	logger.Info("looking for plugins")
 	if err := h.Rescan(ctx); err != nil && ctx.Err() == nil {
 		logger.Warn("the plugins stay as they are", "error", err)
@@ -137,18 +139,6 @@ func loopback(address string) bool {
 	}
 	ip, err := netip.ParseAddr(address)
 	return err == nil && ip.IsLoopback()
-}
-
-// keyForOpenServer makes a key for a server that others can reach, unless the
-// operator wants none.
-func keyForOpenServer(noAuth bool, address string, s streams) ([]string, error) {
-	if noAuth {
-		_, err := fmt.Fprintf(s.err, "warning: anybody who reaches %s can run agents as you (--no-auth)\n", address)
-		return nil, err
-	}
-	key := "clinvk-" + rand.Text()
-	_, err := fmt.Fprintf(s.err, "%s can be reached by others, so clients need this API key: %s\n(set CLINVK_API_KEYS to choose your own)\n", address, key)
-	return []string{key}, err
 }
 
 // announce tells where the server is and what it serves.

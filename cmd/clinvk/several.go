@@ -22,7 +22,8 @@ type severalOptions struct {
 	connectOptions
 	json, quiet bool
 	// dryRun is a flag of its own only where the prompt has none.
-	dryRun bool
+	dryRun     bool
+	aggregated bool // parallel.aggregate_output may make it quiet
 }
 
 func (o *severalOptions) flags(cmd *cobra.Command) {
@@ -95,7 +96,12 @@ func (o severalOptions) run(ctx context.Context, path, what string, total int, q
 	if o.json {
 		err = writeJSON(s.out, whole)
 	} else {
-		err = o.print(a, max(total, len(a.Results)), terminalOf(s.out))
+		if whole := c.settings.Parallel.AggregateOutput; o.aggregated && whole != nil && !*whole {
+			o.quiet = true
+		}
+		out := terminalOf(s.out)
+		out.plain = c.settings.Output.Color != nil && !*c.settings.Output.Color
+		err = o.print(a, max(total, len(a.Results)), out)
 	}
 	return errors.Join(err, a.failure())
 }

@@ -17,6 +17,8 @@ type terminal struct {
 	io.Writer
 	fd  int
 	tty bool
+	// plain wants no colours.
+	plain bool
 }
 
 // terminalOf looks at a stream; anything but a terminal is treated as a file.
@@ -26,7 +28,7 @@ func terminalOf(w io.Writer) terminal {
 		return terminal{Writer: w}
 	}
 	fd := int(f.Fd())
-	return terminal{w, fd, term.IsTerminal(fd)}
+	return terminal{Writer: w, fd: fd, tty: term.IsTerminal(fd)}
 }
 
 // defaultWidth is that of what is no terminal.
@@ -42,7 +44,7 @@ func (t terminal) width() int {
 
 // colour says whether colours are wanted (https://no-color.org).
 func (t terminal) colour() bool {
-	return t.tty && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return t.tty && !t.plain && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // shown is text of a model as it is written there. A terminal would obey control

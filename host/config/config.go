@@ -37,7 +37,12 @@ type Config struct {
 	entries []Entry
 	origins map[string]Origin // by Key.String
 	strays  []string
+	blank   bool
 }
+
+// Blank says that the file that was read has nothing in it: it may be about to be
+// written.
+func (c *Config) Blank() bool { return c.blank }
 
 // Backend is backends.NAME.
 type Backend struct {

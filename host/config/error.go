@@ -31,6 +31,18 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// Mistake is something wrong with the value of a key that only others than Load can see;
+// it stands where the key does, or what it belongs to.
+func (c *Config) Mistake(k Key, format string, args ...any) Problem {
+	return Problem{Origin: nearestOrigin(k, c.origins), Key: k.String(), Message: fmt.Sprintf(format, args...)}
+}
+
+// Mistakes are all that is wrong, in the order of the file; at least one.
+func (c *Config) Mistakes(problems ...Problem) *Error {
+	sortByPlace(problems)
+	return &Error{Path: c.Path, Problems: problems}
+}
+
 func (p Problem) text(path string) string {
 	what := p.Message
 	if p.Key != "" {

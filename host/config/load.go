@@ -123,7 +123,7 @@ func build(path, home string, text []byte, environ []string) (*Config, error) {
 	}}); err != nil { // the types were checked above
 		return nil, fmt.Errorf("putting the configuration together: %w", err)
 	}
-	c.Path, c.Home = path, home
+	c.Path, c.Home, c.blank = path, home, path != "" && root == nil
 	c.entries, c.origins = entries(k.Raw(), origins), origins
 	if problems := c.problems(origins); len(problems) > 0 {
 		return nil, &Error{Path: path, Problems: problems}
@@ -138,8 +138,13 @@ func (c *Config) problems(origins map[string]Origin) (out []Problem) {
 	c.check(func(key Key, format string, args ...any) {
 		out = append(out, Problem{Origin: nearestOrigin(key, origins), Key: key.String(), Message: fmt.Sprintf(format, args...)})
 	})
-	slices.SortStableFunc(out, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	sortByPlace(out)
 	return out
+}
+
+// sortByPlace brings mistakes into the order of the file.
+func sortByPlace(problems []Problem) {
+	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 }
 
 // nearestOrigin is where a key stands, or what it belongs to when it does not.

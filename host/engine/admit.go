@@ -45,10 +45,12 @@ type gate struct {
 	// pressure says why nobody may enter now, empty: all may; changed is closed when
 	// that changes.
 	pressure func() (reason string, changed <-chan struct{})
+	// limits are asked for with each turn: the configuration may have changed.
+	limits func() Limits
 
 	mu      sync.Mutex
-	limits  Limits
-	limit   int // on running ones, as the last turn found it: it changes with the plugin
+	plugin  int // the plugin's own bound, as the last turn found it; 0: none
+	limit   int // on running ones, of the configuration and the plugin
 	running int
 	queue   []*ticket
 	took    time.Duration // a moving average of how long turns take
@@ -60,10 +62,8 @@ type ticket struct{ admitted chan struct{} }
 // the plugin's own bound, 0: none.
 func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) {
 	g.mu.Lock()
-	g.limit = g.limits.MaxConcurrent
-	if plugin > 0 {
-		g.limit = min(g.limit, plugin)
-	}
+	g.plugin = plugin
+	limits := g.tune()
 	pressure, changed := g.pressure()
 	g.admit()
 	if pressure == "" && g.running < g.limit {
@@ -71,14 +71,14 @@ func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) 
 		g.mu.Unlock()
 		return g.leaver(), nil
 	}
-	if len(g.queue) >= g.limits.MaxQueue {
+	if len(g.queue) >= limits.MaxQueue {
 		e := g.full(pressure)
 		g.mu.Unlock()
 		return nil, e
 	}
 	t := &ticket{admitted: make(chan struct{})}
 	g.queue = append(g.queue, t)
-	wait := g.limits.QueueTimeout
+	wait := limits.QueueTimeout
 	g.mu.Unlock()
 
 	timer := time.NewTimer(wait)
@@ -103,6 +103,24 @@ func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) 
 	}
 	g.leaver()() // admitted in the same moment
 	return nil, err
+}
+
+// tune sets limit and returns the limits that it comes of; the caller holds mu.
+func (g *gate) tune() Limits {
+	limits := g.limits().withDefaults()
+	g.limit = limits.MaxConcurrent
+	if g.plugin > 0 {
+		g.limit = min(g.limit, g.plugin)
+	}
+	return limits
+}
+
+// retune lets those in who have a place under new limits.
+func (g *gate) retune() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tune()
+	g.admit()
 }
 
 // full is the error for a turn that cannot even wait; the caller holds mu.

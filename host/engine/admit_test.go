@@ -11,11 +11,14 @@ import (
 // never is a backend without pressure.
 func never() (reason string, changed <-chan struct{}) { return "", nil }
 
+// fixed are limits that do not change.
+func fixed(l Limits) func() Limits { return func() Limits { return l } }
+
 // TestGateKeepsUpWithThePlugin shows that a plugin that was replaced by one with
 // other limits is not given more turns than it takes, and not fewer.
 func TestGateKeepsUpWithThePlugin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{backend: "b", pressure: never, limits: Limits{MaxConcurrent: 4}.withDefaults()}
+		g := &gate{backend: "b", pressure: never, limits: fixed(Limits{MaxConcurrent: 4})}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		leave := make(chan func(), 20)
@@ -65,7 +68,7 @@ func TestGateKeepsUpWithThePlugin(t *testing.T) {
 // taken.
 func TestGateForgetsWhoGaveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{backend: "b", pressure: never, limits: Limits{MaxConcurrent: 1, QueueTimeout: time.Second}.withDefaults()}
+		g := &gate{backend: "b", pressure: never, limits: fixed(Limits{MaxConcurrent: 1, QueueTimeout: time.Second})}
 		leave, err := g.enter(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)

@@ -39,13 +39,15 @@ type Config struct {
 	// Turns wait for it, so it must be quick, and many may call it at a time; nil:
 	// nobody is told.
 	Observe func(ctx context.Context, o Outcome)
+	// Agents says what turns in agent mode get that do not say themselves; nil: nothing.
+	Agents func(backend string) AgentDefaults
 	// Logger; nil: nowhere.
 	Logger *slog.Logger
 }
 
 // Engine runs turns. Its methods may be called concurrently.
 type Engine struct {
-	config   Config
+	config   atomic.Pointer[Config] // replaced by Configure
 	backends Backends
 	live     *liveIndex
 	register *register
@@ -62,6 +64,13 @@ type Engine struct {
 
 // New makes an engine.
 func New(c Config) *Engine {
+	c = c.withDefaults()
+	e := &Engine{backends: c.Backends, live: newLiveIndex(), register: newRegister(), log: c.Logger, gates: map[string]*gate{}, cutWait: cutWait}
+	e.config.Store(&c)
+	return e
+}
+
+func (c Config) withDefaults() Config {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
 	}
@@ -71,7 +80,23 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{config: c, backends: c.Backends, live: newLiveIndex(), register: newRegister(), log: c.Logger, gates: map[string]*gate{}, cutWait: cutWait}
+	if c.Agents == nil {
+		c.Agents = func(string) AgentDefaults { return AgentDefaults{} }
+	}
+	return c
+}
+
+// Configure takes over new settings, for turns that begin from now on; Backends and
+// Logger stay those of New. Turns that wait for their place are let in as the new limits
+// have it.
+func (e *Engine) Configure(c Config) {
+	c = c.withDefaults()
+	e.config.Store(&c)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, g := range e.gates {
+		g.retune()
+	}
 }
 
 // Backends tells about all backends, sorted by name.
@@ -110,7 +135,7 @@ func (e *Engine) Restart(ctx context.Context, name string) (BackendInfo, error) 
 func (e *Engine) Load(name string) (running, queued, limit int) {
 	g := e.gate(name)
 	running, queued = g.load()
-	limit = g.limits.MaxConcurrent
+	limit = g.limits().withDefaults().MaxConcurrent
 	if info, ok := e.backends.Info(name); ok {
 		if n := int(info.Describe.GetLimits().GetMaxConcurrentExecutions()); n > 0 {
 			limit = min(limit, n)
@@ -125,7 +150,7 @@ func (e *Engine) gate(backend string) *gate {
 	g := e.gates[backend]
 	if g == nil {
 		g = &gate{
-			backend: backend, limits: e.config.Limits(backend).withDefaults(),
+			backend: backend, limits: func() Limits { return e.config.Load().Limits(backend) },
 			pressure: func() (string, <-chan struct{}) { return e.backends.Pressure(backend) },
 		}
 		e.gates[backend] = g
@@ -244,9 +269,9 @@ func shownModel(t *Turn, to target) string {
 
 // prepare copies the turn and settles what the alias and the engine decide.
 func (e *Engine) prepare(t *Turn, to target) *Turn {
-	c := *t
-	if c.Timeout <= 0 || c.Timeout > e.config.Timeout { // the operator's word bounds the client's
-		c.Timeout = e.config.Timeout
+	c, config := *t, e.config.Load()
+	if c.Timeout <= 0 || c.Timeout > config.Timeout { // the operator's word bounds the client's
+		c.Timeout = config.Timeout
 	}
 	if a := to.alias; a != nil {
 		if a.Mode != ModeUnspecified {
@@ -265,6 +290,8 @@ func (e *Engine) prepare(t *Turn, to target) *Turn {
 	c.Mode = c.WantedMode()
 	if c.Mode == ModeChat {
 		c.WorkingDir, c.Approval, c.Sandbox = "", ApprovalUnspecified, SandboxUnspecified
+	} else {
+		config.Agents(to.backend).fill(&c)
 	}
 	return &c
 }

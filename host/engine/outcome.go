@@ -27,9 +27,9 @@ type Outcome struct {
 func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
 	begin := time.Now()
 	x, err := e.execute(ctx, t)
-	if err != nil && e.config.Observe != nil {
+	if observe := e.config.Load().Observe; err != nil && observe != nil {
 		refusal := AsError(err)
-		e.config.Observe(ctx, Outcome{Backend: refusal.Backend, Err: refusal, Timing: Timing{Total: time.Since(begin)}})
+		observe(ctx, Outcome{Backend: refusal.Backend, Err: refusal, Timing: Timing{Total: time.Since(begin)}})
 	}
 	return x, err
 }
@@ -52,9 +52,13 @@ func (x *Execution) failed(err error) {
 
 // observe tells of the turn's end; only the first call does.
 func (x *Execution) observe(o Outcome) {
-	if x.engine == nil || x.engine.config.Observe == nil || x.observed.Swap(true) {
+	if x.engine == nil {
+		return
+	}
+	tell := x.engine.config.Load().Observe
+	if tell == nil || x.observed.Swap(true) {
 		return
 	}
 	o.Backend, o.Admitted, o.Timing = x.Backend, true, x.Timing()
-	x.engine.config.Observe(x.ctx, o)
+	tell(x.ctx, o)
 }

@@ -17,7 +17,7 @@ func (e *Engine) plan(t *Turn) (plan, error) {
 	}
 	p := plan{turn: e.prepare(t, to), to: to}
 	if p.turn.WorkingDir != "" {
-		if p.turn.WorkingDir, err = e.config.WorkingDirs.check(p.turn.WorkingDir); err != nil {
+		if p.turn.WorkingDir, err = e.config.Load().WorkingDirs.check(p.turn.WorkingDir); err != nil {
 			return plan{}, err
 		}
 	}

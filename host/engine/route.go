@@ -42,7 +42,7 @@ type target struct {
 func (e *Engine) route(t *Turn) (target, error) {
 	to, err := e.resolve(t)
 	if err == nil && to.model == "" {
-		to.model = e.config.DefaultModels[to.backend]
+		to.model = e.config.Load().DefaultModels[to.backend]
 	}
 	return to, err
 }
@@ -61,14 +61,14 @@ func (e *Engine) resolve(t *Turn) (target, error) {
 		}
 		return target{backend: t.Backend, model: model}, nil
 	}
-	name := t.Model
+	name, config := t.Model, e.config.Load()
 	if name == "" {
-		if e.config.DefaultBackend == "" {
+		if config.DefaultBackend == "" {
 			return target{}, Errorf(CodeInvalidRequest, "no model is named and there is no default backend")
 		}
-		name = e.config.DefaultBackend
+		name = config.DefaultBackend
 	}
-	if a, ok := e.config.Aliases[name]; ok {
+	if a, ok := config.Aliases[name]; ok {
 		return target{backend: a.Backend, model: a.Model, alias: &a}, nil
 	}
 	if _, ok := e.backends.Info(name); ok {
@@ -126,15 +126,16 @@ func (e *Engine) notFound(name, kind string) *Error {
 // backend/model, sorted.
 func (e *Engine) Models() []Model {
 	var out []Model
-	for name, a := range e.config.Aliases {
+	config := e.config.Load()
+	for name, a := range config.Aliases {
 		m := Model{ID: name, Title: name, Backend: a.Backend}
 		if info, ok := e.backends.Info(a.Backend); ok {
-			describeModel(&m, find(info.Models, cmp.Or(a.Model, e.config.DefaultModels[a.Backend])))
+			describeModel(&m, find(info.Models, cmp.Or(a.Model, config.DefaultModels[a.Backend])))
 		}
 		out = append(out, m)
 	}
 	for _, backend := range e.backends.Names() {
-		if _, shadowed := e.config.Aliases[backend]; shadowed {
+		if _, shadowed := config.Aliases[backend]; shadowed {
 			continue
 		}
 		info, ok := e.backends.Info(backend)
@@ -142,7 +143,7 @@ func (e *Engine) Models() []Model {
 			continue
 		}
 		m := Model{ID: backend, Title: cmp.Or(info.Describe.GetTitle(), backend), Backend: backend}
-		describeModel(&m, find(info.Models, e.config.DefaultModels[backend]))
+		describeModel(&m, find(info.Models, config.DefaultModels[backend]))
 		m.Title = cmp.Or(info.Describe.GetTitle(), backend)
 		out = append(out, m)
 		for _, p := range info.Models {

@@ -101,7 +101,10 @@ type backend struct {
 const huge = 100 << 20
 
 func (b *backend) Describe(ctx context.Context, r *backendv1.DescribeRequest) (*backendv1.DescribeResponse, error) {
-	d := &backendv1.DescribeResponse{Name: b.script.Name, Version: "1.2.3", Environment: b.script.Environment}
+	d := &backendv1.DescribeResponse{
+		Name: b.script.Name, Version: "1.2.3", Environment: b.script.Environment,
+		ConfigSchema: []byte(`{"type": "object"}`), // any
+	}
 	switch b.script.Answer {
 	case HangDescribe:
 		select {} // not even the end of the call ends it

@@ -8,6 +8,8 @@ import (
 
 	"github.com/julienschmidt/httprouter"
 	"go.uber.org/goleak"
+
+	"github.com/clinvk/clinvk/host/apikeys"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -133,7 +135,7 @@ func TestKeys(t *testing.T) {
 		w.WriteHeader(200)
 		return nil
 	}}
-	s := newTestServer(t, Config{Keys: NewKeys([]string{"one", " two "})}, ok)
+	s := newTestServer(t, Config{Keys: NewKeys(apikeys.Plain("one", " two "))}, ok)
 	tests := []struct {
 		header map[string]string
 		status int
@@ -152,13 +154,13 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%v: %d", test.header, w.Code)
 		}
 	}
-	if NewKeys([]string{"", " "}) != nil {
+	if NewKeys(apikeys.Plain("", " ")) != nil {
 		t.Error("no keys are some keys")
 	}
 }
 
 func TestCORS(t *testing.T) {
-	s := newTestServer(t, Config{Guard: Guard{AllowedOrigins: []string{"http://app.local"}}, Keys: NewKeys([]string{"k"})})
+	s := newTestServer(t, Config{Guard: Guard{AllowedOrigins: []string{"http://app.local"}}, Keys: NewKeys(apikeys.Plain("k"))})
 	w := do(s, "OPTIONS", "/a/x", map[string]string{"Origin": "http://app.local", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-stainless-os, authorization"})
 	if w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "http://app.local" || w.Header().Get("Access-Control-Allow-Headers") != "x-stainless-os, authorization" {
 		t.Errorf("preflight: %d %v", w.Code, w.Header())

@@ -6,24 +6,21 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
+
+	"github.com/clinvk/clinvk/host/apikeys"
 )
 
 // Keys are the API keys that clients may use. Only their hashes are kept.
-type Keys struct{ hashes [][sha256.Size]byte }
+type Keys struct{ keys []apikeys.Key }
 
 // NewKeys makes a set; nil when there are none.
-func NewKeys(keys []string) *Keys {
-	k := &Keys{}
-	for _, key := range keys {
-		if key = strings.TrimSpace(key); key != "" {
-			k.hashes = append(k.hashes, sha256.Sum256([]byte(key)))
-		}
-	}
-	if len(k.hashes) == 0 {
+func NewKeys(keys []apikeys.Key) *Keys {
+	if len(keys) == 0 {
 		return nil
 	}
-	return k
+	return &Keys{slices.Clone(keys)}
 }
 
 // presented is the key that a request carries: X-Api-Key wins over Bearer, as it
@@ -42,26 +39,40 @@ func presented(r *http.Request) string {
 // check refuses requests without a known key, before their body is looked at.
 // Health needs none.
 func (k *Keys) check(r *http.Request) *Error {
-	if k == nil || local(r.Context()) || r.URL.Path == "/health" || strings.HasPrefix(r.URL.Path, "/health/") {
+	if k == nil || local(r.Context()) || isHealth(r) {
 		return nil
 	}
 	key := presented(r)
 	if key == "" {
 		return Errorf(http.StatusUnauthorized, "no API key: send it as \"Authorization: Bearer KEY\" or \"X-Api-Key: KEY\"")
 	}
-	if !k.has(key) {
+	known := k.find(key)
+	if known == nil {
 		return Errorf(http.StatusUnauthorized, "this API key is not known to the server")
 	}
+	about(r.Context()).key = known.Name
 	return nil
 }
 
-func (k *Keys) has(key string) bool {
+func isHealth(r *http.Request) bool {
+	return r.URL.Path == "/health" || strings.HasPrefix(r.URL.Path, "/health/")
+}
+
+func (k *Keys) has(key string) bool { return k.find(key) != nil }
+
+// find looks a key up, in a time that does not tell how near it came; nil: it is not
+// known.
+func (k *Keys) find(key string) *apikeys.Key {
 	hash := sha256.Sum256([]byte(key))
-	found := 0
-	for i := range k.hashes {
-		found |= subtle.ConstantTimeCompare(hash[:], k.hashes[i][:])
+	found := -1
+	for i := range k.keys {
+		same := subtle.ConstantTimeCompare(hash[:], k.keys[i].Hash[:])
+		found = subtle.ConstantTimeSelect(same, i, found)
 	}
-	return found == 1
+	if found < 0 {
+		return nil
+	}
+	return &k.keys[found]
 }
 
 // Owner is whose request it is: the hash of its key, so that conversations of

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/julienschmidt/httprouter"
+
+	"github.com/clinvk/clinvk/host/apikeys"
 )
 
 // refuse is a server that takes little, and a connection to it.
@@ -20,7 +22,7 @@ func refuse(t *testing.T) net.Conn {
 		_, err := ReadBody(r)
 		return err
 	}}
-	s := httptest.NewServer(newTestServer(t, Config{MaxBody: 1000, Keys: NewKeys([]string{"k"})}, read))
+	s := httptest.NewServer(newTestServer(t, Config{MaxBody: 1000, Keys: NewKeys(apikeys.Plain("k"))}, read))
 	t.Cleanup(s.Close)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {

@@ -13,6 +13,7 @@ type request struct {
 	dialect Dialect
 	route   string // the pattern, for logs
 	backend string // of its turn
+	key     string // the name of its API key, for logs
 	err     error  // what went wrong after the response had begun
 }
 

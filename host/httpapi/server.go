@@ -30,6 +30,8 @@ type Config struct {
 	Guard    Guard
 	// Keys that clients must send one of; nil: none is needed.
 	Keys *Keys
+	// Limiter bounds the requests of each client; nil: they are not bounded.
+	Limiter *Limiter
 	// MaxBody in bytes; 0: DefaultMaxBody.
 	MaxBody int64
 	// WriteTimeout bounds each write to a client that does not read; 0: 30 s.
@@ -181,6 +183,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.finish(rec, r, err)
 		return
 	}
+	if err := s.config.Limiter.check(r, s.config.Keys); err != nil {
+		s.finish(rec, r, err)
+		return
+	}
 	if err := s.config.Keys.check(r); err != nil {
 		rec.Header().Set("WWW-Authenticate", "Bearer")
 		s.finish(rec, r, err)
@@ -218,6 +224,9 @@ func (s *Server) access(w *recorder, r *http.Request, took time.Duration) {
 	}
 	if a.backend != "" {
 		attrs = append(attrs, slog.String("backend", a.backend))
+	}
+	if a.key != "" {
+		attrs = append(attrs, slog.String("key", a.key))
 	}
 	level := slog.LevelInfo
 	if a.err != nil {

@@ -152,11 +152,8 @@ func (k *Keeper) begin(c *conversation) error {
 	if id == "" {
 		id = newID()
 	}
-	backend, name, err := k.config.Engine.Resolve(c.turn)
-	if err != nil {
-		return err
-	}
-	c.backend, c.model = backend, name
+	// What does not exist is refused by the engine, which counts that.
+	c.backend, c.model, _ = k.config.Engine.Resolve(c.turn)
 	c.session = &store.Session{
 		ID: id, Owner: c.turn.Owner, Status: StatusActive,
 		Title: keep.Title, Tags: slices.Concat(k.config.DefaultTags, keep.Tags), Metadata: keep.Metadata,

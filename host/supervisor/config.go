@@ -1,9 +1,11 @@
 package supervisor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"os"
 	"time"
 
@@ -18,7 +20,8 @@ type Config struct {
 	// Policy decides about each program that is started; nil: all may run, and get
 	// the variables that they ask for.
 	Policy Policy
-	// Settings of one backend, asked before each start; nil: DefaultSettings.
+	// Settings of one backend, asked before each start and by Update; nil:
+	// DefaultSettings.
 	Settings func(name string) Settings
 	// Logger gets what happens to plugins and what they print; nil: nobody does.
 	Logger *slog.Logger
@@ -76,6 +79,17 @@ type Settings struct {
 	MaxMemory int64
 	// MaxProcesses is how many processes the backend may run; 0: any number.
 	MaxProcesses int
+	// Drain is as Timings.Drain, for this backend; 0: that one.
+	Drain time.Duration
+	// Check says whether the plugin takes Config, by what it says of itself; nil: it is
+	// asked by Configure only.
+	Check func(d *backendv1.DescribeResponse) error
+}
+
+// Same says that a process with the one needs no successor with the other.
+func (s Settings) Same(other Settings) bool {
+	return bytes.Equal(s.Config, other.Config) && maps.Equal(s.Environment, other.Environment) && s.Command == other.Command &&
+		s.Warm == other.Warm && s.MaxMemory == other.MaxMemory && s.MaxProcesses == other.MaxProcesses
 }
 
 // DefaultSettings are enabled, with the plugin's own choices.

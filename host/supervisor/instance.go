@@ -27,6 +27,7 @@ import (
 type instance struct {
 	name       string
 	entry      catalog.Entry // as it was read for this process; SHA256 is what runs
+	settings   Settings      // that it was started with
 	generation uint64
 	log        *slog.Logger
 	process    *runner.Process

@@ -38,19 +38,9 @@ type prepared struct {
 func (u *unit) prepare(ctx context.Context, i *instance) (*prepared, error) {
 	t := u.config.Timings
 	p := &prepared{}
-	err := bounded(ctx, t.Describe, func(ctx context.Context) (err error) {
-		p.describe, err = i.backend.Describe(ctx, &backendv1.DescribeRequest{HostVersion: u.config.HostVersion, ContractRevision: contractRevision}, grpc.MaxCallRecvMsgSize(maxDescribe))
-		return err
-	})
-	if err != nil {
-		return nil, failedCall(ctx, i, stageDescribe, t.Describe, err)
-	}
-	if name := p.describe.GetName(); name != u.entry.Name {
-		return nil, &startError{
-			stage: stageDescribe, permanent: true,
-			err:    fmt.Errorf("the plugin calls itself %q, its file is named for %q", name, u.entry.Name),
-			remedy: "name the file after the backend",
-		}
+	var err error
+	if p.describe, err = u.describe(ctx, i); err != nil {
+		return nil, err
 	}
 	if p.warnings, err = u.configure(ctx, i, p.describe); err != nil {
 		return nil, err
@@ -67,6 +57,26 @@ func (u *unit) prepare(ctx context.Context, i *instance) (*prepared, error) {
 		return nil, failedCall(ctx, i, stageHealth, t.Health, err)
 	}
 	return p, nil
+}
+
+// describe asks a fresh process what it is. The error is a *startError.
+func (u *unit) describe(ctx context.Context, i *instance) (d *backendv1.DescribeResponse, err error) {
+	limit := u.config.Timings.Describe
+	err = bounded(ctx, limit, func(ctx context.Context) (err error) {
+		d, err = i.backend.Describe(ctx, &backendv1.DescribeRequest{HostVersion: u.config.HostVersion, ContractRevision: contractRevision}, grpc.MaxCallRecvMsgSize(maxDescribe))
+		return err
+	})
+	if err != nil {
+		return nil, failedCall(ctx, i, stageDescribe, limit, err)
+	}
+	if name := d.GetName(); name != u.entry.Name {
+		return nil, &startError{
+			stage: stageDescribe, permanent: true,
+			err:    fmt.Errorf("the plugin calls itself %q, its file is named for %q", name, u.entry.Name),
+			remedy: "name the file after the backend",
+		}
+	}
+	return d, nil
 }
 
 func bounded(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
@@ -91,6 +101,11 @@ func checkLiveness(ctx context.Context, i *instance) error {
 // configure hands over the settings and returns the warnings.
 func (u *unit) configure(ctx context.Context, i *instance, d *backendv1.DescribeResponse) ([]string, error) {
 	limit := u.config.Timings.Configure
+	if check := i.settings.Check; check != nil {
+		if err := check(d); err != nil {
+			return nil, &startError{stage: stageConfigure, permanent: true, err: err, remedy: "correct it; the change is noticed"}
+		}
+	}
 	request, err := u.configuration(i, d)
 	if err != nil {
 		return nil, &startError{stage: stageConfigure, permanent: true, err: err}
@@ -122,7 +137,7 @@ func (u *unit) configure(ctx context.Context, i *instance, d *backendv1.Describe
 	if len(problems) > 0 {
 		return nil, &startError{
 			stage: stageConfigure, permanent: true, err: errors.New(strings.Join(problems, "; ")),
-			remedy: fmt.Sprintf("correct backends.%s in the configuration and restart the backend", u.entry.Name),
+			remedy: fmt.Sprintf("correct backends.%s in the configuration", u.entry.Name),
 		}
 	}
 	return warnings, nil
@@ -131,7 +146,7 @@ func (u *unit) configure(ctx context.Context, i *instance, d *backendv1.Describe
 // configuration makes the request. State survives restarts, scratch belongs to
 // one process.
 func (u *unit) configuration(i *instance, d *backendv1.DescribeResponse) (*backendv1.ConfigureRequest, error) {
-	s := u.config.Settings(u.entry.Name)
+	s := i.settings
 	r := &backendv1.ConfigureRequest{
 		StateDir: filepath.Join(u.config.StateDir, u.entry.Name), ScratchDir: filepath.Join(i.dir, "scratch"),
 		Environment: u.environment(s, i.entry, d.GetEnvironment()), Command: s.Command,

@@ -12,9 +12,10 @@ import (
 
 // successor is a process that is being started beside the one in service.
 type successor struct {
-	asked  chan<- error // the caller of Restart; nil: the files have changed
-	cancel context.CancelFunc
-	done   chan arrival // gets one
+	asked   chan<- error // the caller of Restart; nil: files or settings have changed
+	attempt attempt
+	cancel  context.CancelFunc
+	done    chan arrival // gets one
 }
 
 // arrival is how the start of a successor went.
@@ -36,9 +37,14 @@ func (n *successor) arrival() <-chan arrival {
 // or by abandon.
 func (u *unit) startBeside(ctx context.Context, asked chan<- error) *successor {
 	ctx, cancel := context.WithCancel(ctx)
-	n := &successor{asked: asked, cancel: cancel, done: make(chan arrival, 1)}
+	n := &successor{
+		asked: asked, attempt: attempt{u.entry, u.config.Settings(u.entry.Name)}, cancel: cancel, done: make(chan arrival, 1),
+	}
 	go func() {
-		i, p, err := u.bringUp(ctx)
+		i, p, err := u.bringUp(ctx, n.attempt.settings)
+		if err == nil {
+			p.models = u.firstModels(ctx, i)
+		}
 		n.done <- arrival{i, p, err}
 	}()
 	return n
@@ -72,17 +78,21 @@ func (u *unit) adopt(e catalog.Entry) {
 	})
 }
 
-// compare holds what is on disk against the process in service and starts a
-// successor when that may help.
+// compare holds what is on disk, and the settings, against the process in service and
+// starts a successor when that may help.
 func (u *unit) compare(ctx context.Context, i *instance, e catalog.Entry) *successor {
 	u.adopt(e)
+	now := attempt{e, u.config.Settings(e.Name)}
 	switch {
-	case e.Same(i.entry):
+	case now.same(attempt{i.entry, i.settings}):
 		u.broken = nil
 		u.set(func(s *Status) { s.UpdateError, s.Trust = "", e.Trust })
-	case u.broken != nil && e.Same(*u.broken): // nothing has changed since it was tried
+	case u.broken != nil && now.same(*u.broken): // nothing has changed since it was tried
 	case e.Refused != nil:
-		u.keep(refused(e.Refused))
+		u.keep(refused(e.Refused), now)
+	case e.Same(i.entry):
+		u.log.Info("the plugin's settings have changed")
+		return u.startBeside(ctx, nil)
 	default:
 		u.log.Info("the plugin's files have changed", "path", e.Path, "sha256", e.SHA256)
 		return u.startBeside(ctx, nil)
@@ -91,8 +101,8 @@ func (u *unit) compare(ctx context.Context, i *instance, e catalog.Entry) *succe
 }
 
 // succeed puts a successor into service, or says why the old process stays.
-func (u *unit) succeed(ctx context.Context, a arrival, asked chan<- error) bool {
-	err := a.err
+func (u *unit) succeed(ctx context.Context, a arrival, n *successor) bool {
+	err, asked := a.err, n.asked
 	if err == nil && asked == nil {
 		if err = u.worse(a.prepared.health); err != nil {
 			a.instance.discard(ctx)
@@ -103,7 +113,7 @@ func (u *unit) succeed(ctx context.Context, a arrival, asked chan<- error) bool 
 		u.forgive()
 		u.enter(ctx, a.instance, a.prepared)
 	case asked == nil && ctx.Err() == nil:
-		u.keep(err)
+		u.keep(err, n.attempt)
 	}
 	if asked != nil {
 		asked <- err
@@ -127,8 +137,13 @@ func usable(h *backendv1.HealthResponse) bool {
 	return s == backendv1.HealthState_HEALTH_STATE_READY || s == backendv1.HealthState_HEALTH_STATE_DEGRADED
 }
 
-// keep records why the process in service stays though the files have changed.
-func (u *unit) keep(err error) {
+// same says that the one would go as the other did.
+func (a attempt) same(other attempt) bool {
+	return a.entry.Same(other.entry) && a.settings.Same(other.settings)
+}
+
+// keep records why the process in service stays though files or settings have changed.
+func (u *unit) keep(err error, tried attempt) {
 	e := &startError{err: err}
 	errors.As(err, &e)
 	u.log.Error("a changed plugin does not work; the old process keeps serving", "error", err, "remedy", e.remedy)
@@ -139,7 +154,6 @@ func (u *unit) keep(err error) {
 	u.set(func(s *Status) { s.UpdateError = text })
 	u.broken = nil
 	if !errors.Is(err, syscall.ETXTBSY) { // somebody was still writing it
-		broken := u.entry
-		u.broken = &broken
+		u.broken = &tried
 	}
 }

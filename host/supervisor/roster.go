@@ -64,12 +64,14 @@ func (s *Supervisor) animate(u *unit) {
 	})
 }
 
-// Update says what is there now; it does not wait for what follows from it. A new
-// plugin is started. One that is gone finishes its turns and then vanishes from
-// Names. When the files of one have changed, a new process is started beside the
-// one that serves and replaces it once it is healthy; until then, and when it never
-// is, the old one serves, and Status.UpdateError says why. What did not work is
-// not tried again before the files change again.
+// Update says what is there now, and that Settings may have others to tell; it does
+// not wait for what follows from it. A new plugin is started, also one that was
+// switched on. One that is gone finishes its turns and then vanishes from Names; one
+// that was switched off stays there. When the files or the settings of one have
+// changed, a new process is started beside the one that serves and replaces it once
+// it is healthy; until then, and when it never is, the old one serves, and
+// Status.UpdateError says why. What did not work is not tried again before they
+// change again.
 func (s *Supervisor) Update(entries []catalog.Entry) error {
 	if err := distinct(entries); err != nil {
 		return fmt.Errorf("updating plugins: %w", err)
@@ -83,7 +85,7 @@ func (s *Supervisor) Update(entries []catalog.Entry) error {
 	units := map[string]*unit{}
 	for _, e := range entries {
 		u := before[e.Name]
-		if u != nil && u.alive && u.ends.life.Err() == nil {
+		if u != nil && u.alive && u.ends.life.Err() == nil && s.config.Settings(e.Name).Enabled {
 			u.post(e)
 			units[e.Name] = u
 			continue
@@ -105,8 +107,12 @@ func (s *Supervisor) Update(entries []catalog.Entry) error {
 			continue
 		}
 		if u.alive && u.ends.life.Err() == nil {
-			u.log.Info("plugin removed")
-			u.set(func(s *Status) { s.Removed = true })
+			if units[name] == nil {
+				u.log.Info("plugin removed")
+				u.set(func(s *Status) { s.Removed = true })
+			} else {
+				u.log.Info("plugin switched off")
+			}
 		}
 		u.endLife()
 		if u.alive && units[name] == nil {

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,14 @@ type unit struct {
 
 	history history        // run's own
 	pending []chan<- error // run's own: callers of Restart that wait for the next start
-	broken  *catalog.Entry // run's own: what could not replace the process in service
+	tried   Settings       // run's own: those of the last start
+	broken  *attempt       // run's own: what could not replace the process in service
+}
+
+// attempt is what was started, and with which settings.
+type attempt struct {
+	entry    catalog.Entry
+	settings Settings
 }
 
 // restart is an operator's wish.
@@ -128,19 +136,21 @@ func (u *unit) snapshot() Status {
 // start brings up a process and puts it into service.
 func (u *unit) start(ctx context.Context) (*instance, error) {
 	u.set(func(s *Status) { s.State, s.NextStart, s.UpdateError = StateStarting, time.Time{}, "" })
-	i, p, err := u.bringUp(ctx)
+	u.tried = u.config.Settings(u.entry.Name)
+	i, p, err := u.bringUp(ctx, u.tried)
 	if err != nil {
 		return nil, err
 	}
+	p.models = u.firstModels(ctx, i)
 	u.enter(ctx, i, p)
 	return i, nil
 }
 
 // bringUp starts and prepares a process; nothing is left when it fails.
-func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
+func (u *unit) bringUp(ctx context.Context, settings Settings) (*instance, *prepared, error) {
 	launching, cancel := context.WithTimeout(ctx, u.config.Timings.Handshake)
 	defer cancel()
-	u.walls.set(u.config.Settings(u.entry.Name))
+	u.walls.set(settings)
 	i, err := u.launch(launching)
 	for errors.Is(err, syscall.ETXTBSY) && pause(launching, busyPause) {
 		i, err = u.launch(launching)
@@ -148,6 +158,7 @@ func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	i.settings = settings
 	p, err := u.prepare(ctx, i)
 	if err != nil {
 		i.discard(ctx)
@@ -156,7 +167,6 @@ func (u *unit) bringUp(ctx context.Context) (*instance, *prepared, error) {
 	for _, w := range p.warnings {
 		u.log.Warn("plugin configuration", "warning", w)
 	}
-	p.models = u.firstModels(ctx, i)
 	return i, p, nil
 }
 
@@ -212,7 +222,7 @@ func (u *unit) firstModels(ctx context.Context, i *instance) []*backendv1.Model 
 // enter puts a prepared process into service.
 func (u *unit) enter(ctx context.Context, i *instance, p *prepared) {
 	i.asked.prepared.Store(p.describe.GetCapabilities().GetRelief() != nil)
-	u.broken = nil
+	u.broken, u.tried = nil, i.settings
 	u.mu.Lock()
 	u.current = i
 	u.mu.Unlock()
@@ -288,10 +298,10 @@ func (u *unit) watch(i *instance) (*instance, error) {
 		case e := <-posts:
 			next = u.compare(ctx, i, e)
 		case a := <-next.arrival():
-			asked := next.asked
+			arrived := next
 			next.cancel()
 			next = nil
-			if u.succeed(ctx, a, asked) {
+			if u.succeed(ctx, a, arrived) {
 				return a.instance, nil
 			}
 		case <-steady.C:
@@ -345,8 +355,9 @@ func (u *unit) clear() {
 // waits for it.
 func (u *unit) retire(i *instance) {
 	i.close()
+	patience := cmp.Or(u.config.Settings(u.entry.Name).Drain, u.config.Timings.Drain)
 	u.retired.Go(func() {
-		ctx, cancel := context.WithTimeout(u.ends.patience, u.config.Timings.Drain)
+		ctx, cancel := context.WithTimeout(u.ends.patience, patience)
 		defer cancel()
 		if left := i.drain(ctx); left > 0 {
 			u.log.Warn("turns did not end in time", "turns", left, "pid", i.process.PID())
@@ -379,8 +390,8 @@ func (u *unit) fail(err error) {
 	})
 }
 
-// rest waits until the next start is due, somebody asks for it, the files change,
-// or life ends.
+// rest waits until the next start is due, somebody asks for it, the files or the
+// settings change, or life ends.
 func (u *unit) rest() {
 	s := u.snapshot()
 	var due <-chan time.Time
@@ -398,7 +409,7 @@ func (u *unit) rest() {
 			u.pending = append(u.pending, r.result)
 			return
 		case e := <-u.posts:
-			known := e.Same(u.entry)
+			known := e.Same(u.entry) && u.tried.Same(u.config.Settings(e.Name))
 			u.adopt(e)
 			if !known {
 				u.forgive()

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/clinvk/clinvk/host/apikeys"
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
 	"github.com/clinvk/clinvk/host/httpapi/dialecttest"
@@ -281,7 +282,7 @@ func TestEnvelopeOfTheServer(t *testing.T) {
 	h, err := httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{New(Config{Engine: &dialecttest.Engine{Events: sample}})},
 		Fallback: meta.New(meta.Config{Engine: &dialecttest.Engine{}}),
-		Keys:     httpapi.NewKeys([]string{"secret"}), MaxBody: 4096,
+		Keys:     httpapi.NewKeys(apikeys.Plain("secret")), MaxBody: 4096,
 	})
 	if err != nil {
 		t.Fatal(err)

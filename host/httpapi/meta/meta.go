@@ -36,21 +36,41 @@ type Config struct {
 	OpenAPI func() ([]byte, error)
 	// Metrics answers GET /metrics; nil: they are switched off.
 	Metrics http.Handler
+	// Begin of the server; zero: now.
+	Begin time.Time
+	// State of the configuration; nil, or without an answer: it is not told.
+	State func() *ConfigState
 	// Detailed says whether a request may see more than the status.
 	Detailed func(r *http.Request) bool
+}
+
+// ConfigState is what operators want to know of the configuration.
+type ConfigState struct {
+	// Path of the file; empty: there is none.
+	Path string `json:"path,omitempty"`
+	// LoadedAt is when what holds was read.
+	LoadedAt time.Time `json:"loaded_at"`
+	// Error says why what was read later does not hold; empty: nothing was.
+	Error string `json:"error,omitempty"`
+	// FailedAt is when that was found.
+	FailedAt time.Time `json:"failed_at,omitzero"`
+	// AfterRestart lists what has changed and holds after a restart only.
+	AfterRestart []string `json:"after_restart,omitempty"`
 }
 
 // Dialect answers health and the like.
 type Dialect struct {
 	config   Config
-	begin    time.Time
 	document func() ([]byte, error)
 	page     func() (*reference.Page, error)
 }
 
 // New makes the dialect.
 func New(c Config) *Dialect {
-	d := &Dialect{config: c, begin: time.Now(), document: sync.OnceValues(c.OpenAPI)}
+	if c.Begin.IsZero() {
+		c.Begin = time.Now()
+	}
+	d := &Dialect{config: c, document: sync.OnceValues(c.OpenAPI)}
 	d.page = sync.OnceValues(func() (*reference.Page, error) {
 		document, err := d.document()
 		if err != nil {
@@ -91,6 +111,7 @@ type health struct {
 	UptimeMS int64           `json:"uptime_ms,omitempty"`
 	Backends []backendHealth `json:"backends,omitempty"`
 	Sessions *sessionHealth  `json:"session_store,omitempty"`
+	Config   *ConfigState    `json:"config,omitempty"`
 }
 
 type backendHealth struct {
@@ -128,9 +149,12 @@ func (d *Dialect) health(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 	if d.config.Detailed != nil && !d.config.Detailed(r) {
 		h = health{Status: h.Status}
 	} else {
-		uptime := time.Since(d.begin)
+		uptime := time.Since(d.config.Begin)
 		h.Version, h.Uptime, h.UptimeMS = d.config.Version, uptime.Round(time.Second).String(), uptime.Milliseconds()
 		h.Sessions = d.sessions()
+		if d.config.State != nil {
+			h.Config = d.config.State()
+		}
 	}
 	httpapi.WriteJSON(w, status, "application/json", h)
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/clinvk/clinvk/host/apikeys"
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
 	"github.com/clinvk/clinvk/host/httpapi/dialecttest"
@@ -155,7 +156,7 @@ func TestEnvelopeOfTheServer(t *testing.T) {
 	d := New(Config{Engine: &dialecttest.Engine{Refusal: &engine.Error{Code: engine.CodeQueueFull, Message: "full"}}})
 	handler, err := httpapi.NewServer(httpapi.Config{
 		Dialects: []httpapi.Dialect{d}, Fallback: meta.New(meta.Config{Engine: &dialecttest.Engine{}}),
-		MaxBody: 200, Keys: httpapi.NewKeys([]string{"k"}),
+		MaxBody: 200, Keys: httpapi.NewKeys(apikeys.Plain("k")),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func (d *Dialect) chain(w http.ResponseWriter, r *http.Request, _ httprouter.Par
 	if err != nil {
 		return err
 	}
-	if q.DryRun {
+	if q.DryRun || d.config.Defaults.DryRun {
 		return d.dryRun(w, r, turns, func(p *planned, i int) { p.Step, p.Name = i+1, q.Steps[i].Name })
 	}
 	place := func(e *event, index int) { e.Step, e.Backend = index+1, cmp.Or(e.Backend, turns[index].Backend) }

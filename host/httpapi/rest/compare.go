@@ -63,7 +63,7 @@ func (d *Dialect) compare(w http.ResponseWriter, r *http.Request, _ httprouter.P
 		}
 		turns[i] = t
 	}
-	if q.DryRun {
+	if q.DryRun || d.config.Defaults.DryRun {
 		return d.dryRun(w, r, turns, func(p *planned, i int) { p.Index = &i })
 	}
 	o := compose.ParallelOptions{}

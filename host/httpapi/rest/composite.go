@@ -39,7 +39,7 @@ func composite(w http.ResponseWriter, r *http.Request, format string, place func
 // checkFormat is for verbs whose answer has one form besides streams.
 func checkFormat(format string) error {
 	switch format {
-	case "", "default", formatJSON, formatStream:
+	case "", formatDefault, formatJSON, formatStream:
 		return nil
 	}
 	return bad("output_format", "output_format is %q; it must be default, json or stream-json", format)

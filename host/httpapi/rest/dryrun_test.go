@@ -11,6 +11,7 @@ import (
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi/dialecttest"
+	"github.com/clinvk/clinvk/host/httpapi/rest"
 )
 
 // seer sees what would become of turns, and runs none.
@@ -131,5 +132,28 @@ func TestVerbose(t *testing.T) {
 				t.Errorf("%s", lines[len(lines)-1])
 			}
 		})
+	}
+}
+
+// TestAlwaysDry: unified_flags.dry_run holds for all.
+func TestAlwaysDry(t *testing.T) {
+	server := dialecttest.Serve(t, rest.New(rest.Config{Engine: &seer{t: t}, Defaults: rest.Defaults{DryRun: true}}))
+	for path, body := range map[string]string{
+		"/prompt":   `{"backend": "able", "prompt": "hi"}`,
+		"/parallel": `{"tasks": [{"backend": "able", "prompt": "hi"}]}`,
+		"/chain":    `{"steps": [{"backend": "able", "prompt": "hi"}]}`,
+		"/compare":  `{"backends": ["able"], "prompt": "hi"}`,
+	} {
+		response, err := http.Post(server.URL+"/api/v1"+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			DryRun bool `json:"dry_run"`
+		}
+		if err := json.NewDecoder(response.Body).Decode(&got); err != nil || !got.DryRun {
+			t.Errorf("%s: %d, %v", path, response.StatusCode, err)
+		}
+		_ = response.Body.Close()
 	}
 }

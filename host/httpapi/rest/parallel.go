@@ -69,7 +69,7 @@ func (d *Dialect) parallel(w http.ResponseWriter, r *http.Request, _ httprouter.
 		}
 		turns[i] = t
 	}
-	if q.DryRun {
+	if q.DryRun || d.config.Defaults.DryRun {
 		return d.dryRun(w, r, turns, func(p *planned, i int) {
 			p.Index, p.TaskID, p.TaskName = &i, q.Tasks[i].ID, q.Tasks[i].Name
 		})

@@ -15,9 +15,10 @@ import (
 
 // Output formats of a prompt.
 const (
-	formatText   = "text"
-	formatJSON   = "json"
-	formatStream = "stream-json"
+	formatDefault = "default"
+	formatText    = "text"
+	formatJSON    = "json"
+	formatStream  = "stream-json"
 )
 
 // prompt is the body of POST /prompt.
@@ -105,7 +106,7 @@ func (p *prompt) turn() (*engine.Turn, error) {
 		return nil, bad("prompt", "prompt is required and must not be empty")
 	}
 	switch p.OutputFormat {
-	case "", "default", formatText, formatJSON, formatStream:
+	case "", formatDefault, formatText, formatJSON, formatStream:
 	default:
 		return nil, bad("output_format", "output_format is %q; it must be default, text, json or stream-json", p.OutputFormat)
 	}

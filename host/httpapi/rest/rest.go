@@ -42,6 +42,8 @@ type Config struct {
 	// FailFast ends the other tasks when one fails and the request does not say
 	// (parallel.fail_fast).
 	FailFast bool
+	// Defaults of prompts that do not say themselves.
+	Defaults Defaults
 }
 
 // Dialect speaks REST.
@@ -88,6 +90,7 @@ func (d *Dialect) Routes() []httpapi.Route {
 func (d *Dialect) complete(r *http.Request, t *engine.Turn) error {
 	httpapi.Sign(r, t, d.Name())
 	t.StrictParams = d.config.StrictParams
+	d.config.Defaults.fill(t)
 	err := d.config.Media.Complete(r.Context(), t)
 	if field, ok := errors.AsType[*wire.Error](err); ok {
 		return bad(field.Path, "%v", field)
@@ -111,7 +114,7 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 	if err := d.complete(r, turn); err != nil {
 		return err
 	}
-	if p.DryRun {
+	if p.DryRun || d.config.Defaults.DryRun {
 		return d.dryPrompt(w, r, p, turn)
 	}
 	x, err := d.engine.Execute(r.Context(), turn)
@@ -119,10 +122,14 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 		return err
 	}
 	ignored := ignoredFields(x.Ignored)
+	asSSE := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	if !asSSE && (p.OutputFormat == "" || p.OutputFormat == formatDefault) {
+		p.OutputFormat = d.config.Defaults.OutputFormat
+	}
 	switch {
 	case p.OutputFormat == formatStream:
 		return httpapi.Stream(w, r, x, ignored, &ndjson{events{x: x, verbose: p.Verbose}})
-	case strings.Contains(r.Header.Get("Accept"), "text/event-stream"):
+	case asSSE:
 		return httpapi.Stream(w, r, x, ignored, &sse{events{x: x, verbose: p.Verbose}})
 	}
 	answer, err := httpapi.Collect(w, r, x, ignored)

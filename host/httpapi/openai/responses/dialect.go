@@ -65,6 +65,14 @@ func New(c Config) *Dialect {
 	return &Dialect{config: c, runs: newRuns()}
 }
 
+// With is the same dialect with other settings: what runs and what is kept belong to
+// both.
+func (d *Dialect) With(m *media.Fetcher, strictParams bool) *Dialect {
+	other := *d
+	other.config.Media, other.config.StrictParams = m, strictParams
+	return &other
+}
+
 // Name for logs.
 func (*Dialect) Name() string { return "openai-responses" }
 
