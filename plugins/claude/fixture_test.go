@@ -66,6 +66,7 @@ type fixture struct {
 	client  backendv1.BackendServiceClient
 	api     *anthropic.Server
 	root    string
+	config  plugins.Config
 }
 
 type change func(*plugins.Config)
@@ -88,24 +89,45 @@ func newFixture(tb testing.TB, version string, changes ...change) *fixture {
 	for _, c := range changes {
 		c(&config)
 	}
-	if d := f.backend.Configure(tb.Context(), config); len(d) > 0 {
-		tb.Fatalf("configure: %v", d)
-	}
-	f.client = backendtest.Connect(tb, f.backend)
+	f.config = config
+	f.start()
 	tb.Cleanup(func() {
-		begin := time.Now()
-		if err := f.backend.Close(context.Background()); err != nil {
-			tb.Errorf("close: %v", err)
-		}
-		if d := time.Since(begin); d > 2*time.Second {
-			tb.Errorf("close took %v", d)
-		}
-		f.checkNothingLeft()
+		f.close()
 		if err := os.RemoveAll(root); err != nil {
 			tb.Error(err)
 		}
 	})
 	return f
+}
+
+// start configures and serves the backend.
+func (f *fixture) start() {
+	f.tb.Helper()
+	if d := f.backend.Configure(f.tb.Context(), f.config); len(d) > 0 {
+		f.tb.Fatalf("configure: %v", d)
+	}
+	f.client = backendtest.Connect(f.tb, f.backend)
+}
+
+// close ends the backend and checks that it leaves nothing behind.
+func (f *fixture) close() {
+	f.tb.Helper()
+	begin := time.Now()
+	if err := f.backend.Close(context.Background()); err != nil {
+		f.tb.Errorf("close: %v", err)
+	}
+	if d := time.Since(begin); d > 2*time.Second {
+		f.tb.Errorf("close took %v", d)
+	}
+	f.checkNothingLeft()
+}
+
+// restart replaces the backend, as when the plugin's process is started again.
+func (f *fixture) restart() {
+	f.tb.Helper()
+	f.close()
+	f.backend = newBackend()
+	f.start()
 }
 
 // checkNothingLeft fails when a process or a directory of one outlived the backend.
