@@ -61,7 +61,7 @@ func sessionInfo(path, id string) (s plugins.SessionInfo, ok bool) {
 	if err != nil {
 		return s, false
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return s, false

@@ -122,7 +122,7 @@ func writes(dir string) (prompt, arguments string) {
 }
 
 func TestSessionGoesOn(t *testing.T) {
-	eachRelease(t, func(t *testing.T, f *fixture) {
+	eachReleaseWith(t, cold, func(t *testing.T, f *fixture) {
 		j := newJob(t, f)
 		j.messages = []*backendv1.Message{user("/one"), assistant("two")}
 		prompt, arguments := writes(j.dir)
@@ -223,7 +223,7 @@ func TestForkedSession(t *testing.T) {
 // TestInterruptedSession: what was said before the interruption is part of the
 // session, and the CLI's own words about it.
 func TestInterruptedSession(t *testing.T) {
-	eachRelease(t, func(t *testing.T, f *fixture) {
+	eachReleaseWith(t, cold, func(t *testing.T, f *fixture) {
 		j := newJob(t, f)
 		deltas := 0
 		r := j.say("count [[tokens=100 gap=30ms]]", backendtest.OnEvent(func(e *backendv1.ExecuteResponse, s backendv1.BackendService_ExecuteClient) {
@@ -247,7 +247,7 @@ func TestInterruptedSession(t *testing.T) {
 }
 
 func TestFailedTurnHasNoSession(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	j := newJob(t, f)
 	r := f.run(j.start("[[status=400]]"))
 	if r.Failed == nil || len(r.Failed.GetSessionToken()) > 0 {
@@ -287,6 +287,7 @@ func TestLiveSession(t *testing.T) {
 
 func TestListAndDeleteSessions(t *testing.T) {
 	eachReleaseWith(t, func(c *plugins.Config) {
+		cold(c)
 		c.Environment[envConfigDir] = filepath.Join(filepath.Dir(c.ScratchDir), "config")
 	}, func(t *testing.T, f *fixture) {
 		one, two := newJob(t, f), newJob(t, f)
@@ -311,13 +312,13 @@ func TestListAndDeleteSessions(t *testing.T) {
 		if diff := cmp.Diff([]string{long}, list(one.dir)); diff != "" {
 			t.Errorf("sessions of a directory (-want +got):\n%s", diff)
 		}
-		f.waitProcesses(defaultWarm + 1)
+		f.waitProcesses(1)
 		for _, token := range [][]byte{two.token, two.token, []byte("nonsense")} {
 			if _, err := f.client.DeleteSession(t.Context(), &backendv1.DeleteSessionRequest{Token: token}); err != nil {
 				t.Errorf("deleting %q: %v", token, err)
 			}
 		}
-		f.waitProcesses(defaultWarm)
+		f.waitProcesses(0)
 		if diff := cmp.Diff([]string{long}, list("")); diff != "" {
 			t.Errorf("sessions (-want +got):\n%s", diff)
 		}
