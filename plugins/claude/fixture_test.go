@@ -281,7 +281,7 @@ func (f *fixture) run(start *backendv1.Start, opts ...backendtest.Option) *backe
 
 func (f *fixture) runIn(ctx context.Context, start *backendv1.Start, opts ...backendtest.Option) *backendtest.Result {
 	f.tb.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // for a busy machine
 	defer cancel()
 	return backendtest.Run(ctx, f.client, start, opts...)
 }
