@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -83,6 +84,19 @@ func (j *job) file() string {
 		j.f.tb.Fatalf("token %q has the transcripts %q", j.token, paths)
 	}
 	return paths[0]
+}
+
+// written waits until the CLI has written the last turn.
+func (j *job) written() {
+	j.f.tb.Helper()
+	name, _ := parseSession(j.token)
+	deadline := time.Now().Add(10 * time.Second)
+	for j.f.backend.transcript(name) == "" {
+		if time.Now().After(deadline) {
+			j.f.tb.Fatal("the transcript lacks the last turn")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // sees fails unless this conversation reached the API last.
@@ -188,7 +202,8 @@ func TestLostSession(t *testing.T) {
 				j := newJob(t, f)
 				prompt, _ := writes(j.dir)
 				j.say(prompt)
-				f.backend.settle(t.Context(), strings.Split(string(j.token), ".")[0])
+				name, _ := parseSession(j.token)
+				f.backend.settle(t.Context(), name.id)
 				before := string(j.token)
 				spoil(t, j)
 				j.say("next")
@@ -196,8 +211,6 @@ func TestLostSession(t *testing.T) {
 				if string(j.token) == before {
 					t.Error("it is the same session")
 				}
-				j.say("and on")
-				j.sees(j.replay()...)
 			})
 		}
 	})
@@ -225,24 +238,39 @@ func TestForkedSession(t *testing.T) {
 func TestInterruptedSession(t *testing.T) {
 	eachReleaseWith(t, cold, func(t *testing.T, f *fixture) {
 		j := newJob(t, f)
-		deltas := 0
-		r := j.say("count [[tokens=100 gap=30ms]]", backendtest.OnEvent(func(e *backendv1.ExecuteResponse, s backendv1.BackendService_ExecuteClient) {
-			if e.GetTextDelta() == nil {
-				return
+		interrupted := func(prompt string, now func(*backendv1.ExecuteResponse) bool) *backendtest.Result {
+			t.Helper()
+			r := j.say(prompt, backendtest.OnEvent(func(e *backendv1.ExecuteResponse, s backendv1.BackendService_ExecuteClient) {
+				if now(e) {
+					_ = s.Send(&backendv1.ExecuteRequest{Input: &backendv1.ExecuteRequest_Interrupt{Interrupt: &backendv1.Interrupt{}}})
+				}
+			}))
+			if r.Completed.GetFinishReason() != backendv1.FinishReason_FINISH_REASON_INTERRUPTED {
+				t.Errorf("completed = %v", r.Completed)
 			}
-			if deltas++; deltas == 3 {
-				_ = s.Send(&backendv1.ExecuteRequest{Input: &backendv1.ExecuteRequest_Interrupt{Interrupt: &backendv1.Interrupt{}}})
-			}
-		}))
-		if r.Completed.GetFinishReason() != backendv1.FinishReason_FINISH_REASON_INTERRUPTED {
-			t.Errorf("completed = %v", r.Completed)
+			return r
 		}
+		deltas := 0
+		r := interrupted("count [[tokens=100 gap=30ms]]", func(e *backendv1.ExecuteResponse) bool {
+			if e.GetTextDelta() != nil {
+				deltas++
+			}
+			return deltas == 3
+		})
 		f.restart()
 		j.say("next")
 		j.sees(
 			"user text count [[tokens=100 gap=30ms]]", "assistant text "+r.Text, "user text [Request interrupted by user]",
 			"assistant text No response requested.", "user text next",
 		)
+
+		sleep := "wait [[tokens=1 tool=Bash args=b64:" + base64.StdEncoding.EncodeToString([]byte(`{"command":"sleep 300"}`)) + "]]"
+		interrupted(sleep, func(e *backendv1.ExecuteResponse) bool { return e.GetToolCall() != nil })
+		j.say("after")
+		_, messages := f.received()
+		if all := words(messages); !strings.Contains(all, "sleep 300") || !strings.HasSuffix(all, "user text: \"after\"\n") {
+			t.Errorf("messages:\n%s", all)
+		}
 	})
 }
 
@@ -292,8 +320,10 @@ func TestListAndDeleteSessions(t *testing.T) {
 	}, func(t *testing.T, f *fixture) {
 		one, two := newJob(t, f), newJob(t, f)
 		one.say("first   prompt\n" + strings.Repeat("x", maxTitle))
+		one.written()
 		two.keepLive = true
 		two.say("second prompt")
+		two.written()
 		list := func(dir string) (titles []string) {
 			t.Helper()
 			r, err := f.client.ListSessions(t.Context(), &backendv1.ListSessionsRequest{WorkingDir: dir})
