@@ -131,8 +131,8 @@ func (b *backend) agentLaunch(turn *plugins.Turn, o opening) (launch, error) {
 		session: o.id,
 		held:    o.held,
 	}
-	if o.id != "" && o.from == "" && len(turn.Messages) > 1 {
-		l.held = len(turn.Messages) - 1
+	if o.id != "" && o.from == "" {
+		l.held = answeredIn(turn.Messages)
 		l.history = turn.Messages[:l.held]
 	}
 	model := turn.Model

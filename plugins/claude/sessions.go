@@ -142,6 +142,17 @@ func (b *backend) configDir() string {
 	return filepath.Join(home, ".claude")
 }
 
+// answeredIn is how many of the messages end with one of the assistant that says
+// something. What follows is for the user to say in one message, see told.
+func answeredIn(messages []plugins.Message) int {
+	for n := len(messages) - 1; n > 0; n-- {
+		if t := told(messages[:n], ""); len(t) > 0 && t[len(t)-1].Role == plugins.RoleAssistant {
+			return n
+		}
+	}
+	return 0
+}
+
 // seed is a transcript of earlier messages, for a new session to begin with: of those
 // that it is told, 2.1.197 does not keep any.
 func seed(messages []plugins.Message, model string) ([]byte, error) {

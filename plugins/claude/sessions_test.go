@@ -362,6 +362,33 @@ func TestListAndDeleteSessions(t *testing.T) {
 	})
 }
 
+func TestAnsweredIn(t *testing.T) {
+	says := func(role plugins.Role, text string) plugins.Message {
+		return plugins.Message{Role: role, Parts: []plugins.Part{plugins.Text(text)}}
+	}
+	asks, answers := says(plugins.RoleUser, "a"), says(plugins.RoleAssistant, "b")
+	silent := says(plugins.RoleAssistant, " ")
+	tests := map[string]struct {
+		messages []plugins.Message
+		want     int
+	}{
+		"one message":       {[]plugins.Message{asks}, 0},
+		"usual":             {[]plugins.Message{asks, answers, asks}, 2},
+		"two of the user":   {[]plugins.Message{asks, answers, asks, asks}, 2},
+		"an empty answer":   {[]plugins.Message{asks, answers, asks, silent, asks}, 2},
+		"nothing was said":  {[]plugins.Message{says(plugins.RoleUser, ""), silent, asks}, 0},
+		"never answered":    {[]plugins.Message{asks, asks}, 0},
+		"assistant's begin": {[]plugins.Message{answers, asks}, 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := answeredIn(test.messages); got != test.want {
+				t.Errorf("%d messages, want %d", got, test.want)
+			}
+		})
+	}
+}
+
 func TestSessionTokens(t *testing.T) {
 	id, message := uuid(), uuid()
 	tests := map[string]bool{
