@@ -129,7 +129,7 @@ func TestAgentTextIsData(t *testing.T) {
 }
 
 func TestAgentAsksTheClient(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	for _, allow := range []bool{true, false} {
 		dir := t.TempDir()
 		start := agent(dir, "Bash", arguments(map[string]string{"command": shell}))
@@ -156,7 +156,7 @@ func TestAgentAsksTheClient(t *testing.T) {
 }
 
 func TestAgentRunsInItsDirectory(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	dir := t.TempDir()
 	start := agent(dir, "Bash", arguments(map[string]string{"command": "pwd"}))
 	start.ApprovalMode = backendv1.ApprovalMode_APPROVAL_MODE_NONE
@@ -174,7 +174,7 @@ func TestAgentRunsInItsDirectory(t *testing.T) {
 }
 
 func TestAgentArguments(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	dir := t.TempDir()
 	start := agent(dir, "Bash", arguments(map[string]string{"command": shell}))
 	start.ApprovalMode = backendv1.ApprovalMode_APPROVAL_MODE_NONE

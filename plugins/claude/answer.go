@@ -12,15 +12,21 @@ import (
 	"github.com/clinvk/clinvk/plugins/claude/wire"
 )
 
+// errLost is returned when the CLI does not find the session that it was to resume.
+var errLost = &plugins.Error{Code: plugins.CodeCLIFailure, Message: "Claude Code does not find the session's transcript", Retryable: true}
+
+// noSession is what the CLI says then.
+const noSession = "No conversation found"
+
 // answer is one turn in the making.
 type answer struct {
 	turn *plugins.Turn
 	out  *plugins.Stream
 	p    *process
-	// live says that the process holds all messages but those of messages.
+	// live says that the process was told all but the messages of this turn before.
 	live     bool
-	messages []plugins.Message
-	signer   string // the model that is asked, and that earlier reasoning is from
+	messages []plugins.Message // that the process does not hold
+	signer   string            // the model that is asked, and that earlier reasoning is from
 
 	begun       func() // is called when the model begins to answer
 	underway    bool   // the CLI has begun with the message to answer
@@ -35,8 +41,10 @@ type answer struct {
 	failure  string // the CLI's word for the error that it is about to report
 	retries  int
 
-	finish plugins.Finish
-	clean  bool // the process is at rest and could take another turn
+	finish  plugins.Finish
+	clean   bool   // the process is at rest and could take another turn
+	settled bool   // the process is at rest and its session holds the turn
+	last    string // id of the last message of the model
 }
 
 // openBlock is a content block that is being received.
@@ -46,9 +54,9 @@ type openBlock struct {
 	signature strings.Builder
 }
 
-func newAnswer(turn *plugins.Turn, out *plugins.Stream, p *process, held int, signer string) *answer {
+func newAnswer(turn *plugins.Turn, out *plugins.Stream, p *process, live bool, signer string) *answer {
 	return &answer{
-		turn: turn, out: out, p: p, live: held > 0, messages: told(turn.Messages[held:], signer), signer: signer,
+		turn: turn, out: out, p: p, live: live, messages: told(turn.Messages[p.held:], signer), signer: signer,
 		streamed: map[string]bool{}, open: map[int]*openBlock{},
 	}
 }
@@ -166,22 +174,32 @@ func (a *answer) result(ctx context.Context, line *wire.Line) error {
 	r := line.Result
 	switch {
 	case a.interrupted.Load():
+		a.settled = true
 		return a.finishInterrupted()
 	case !r.IsError && len(a.streamed) == 0:
 		// It answered by itself, as it does to what it takes for a command.
 		return plugins.Errorf(plugins.CodeInvalidRequest, "Claude Code did not pass the message on to the model: %s", r.Text)
 	case !r.IsError:
-		a.clean = true
+		a.clean, a.settled = true, true
 		return a.finished()
 	case line.Subtype == "error_max_turns":
+		a.settled = true
 		a.finish.Reason = plugins.FinishLength
 		return nil
 	case a.stop == stopRefusal:
 		return a.finished()
 	}
+	return a.failed(ctx, r)
+}
+
+// failed is the error that a result reports.
+func (a *answer) failed(ctx context.Context, r *wire.Result) error {
 	t := trouble{kind: a.failure, text: r.Text, partial: a.said, stderr: a.p.log.Tail()}
 	if t.text == "" {
 		t.text = strings.Join(r.Errors, "; ")
+	}
+	if a.p.session != "" && strings.Contains(t.text, noSession) {
+		return errLost
 	}
 	if r.Status != nil {
 		t.status = *r.Status

@@ -44,6 +44,7 @@ type backend struct {
 	// introduced says that a spare was told a system prompt.
 	introduced atomic.Bool
 	live       *conversations
+	writers    writers
 	calm       calm
 	count      atomic.Uint64
 

@@ -10,23 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 	"github.com/clinvk/clinvk/test/fakeapi"
 	"github.com/clinvk/clinvk/test/fakeapi/anthropic"
 )
-
-// eachRelease runs a test with both generations of the CLI.
-func eachRelease(t *testing.T, test func(t *testing.T, f *fixture)) {
-	eachReleaseWith(t, func(*plugins.Config) {}, test)
-}
-
-func eachReleaseWith(t *testing.T, c change, test func(t *testing.T, f *fixture)) {
-	for _, version := range []string{newest, oldest} {
-		t.Run(version, func(t *testing.T) { test(t, newFixture(t, version, c)) })
-	}
-}
 
 func TestPlainAnswer(t *testing.T) {
 	eachRelease(t, func(t *testing.T, f *fixture) {
@@ -79,7 +67,7 @@ func TestNothingIsAdded(t *testing.T) {
 }
 
 func TestTokensArriveAsTheyAreWritten(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	f.warm()
 	r := f.complete(chat(user("[[tokens=20 gap=20ms]]")))
 	var first, last time.Duration
@@ -180,7 +168,7 @@ func said(messages []anthropic.Message) []string {
 }
 
 func TestEmptyMessagesAreRefused(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	for name, start := range map[string]*backendv1.Start{
 		"empty": chat(user("")), "white": chat(user(" \n ")), "none": chat(), "after an answer": chat(user("u"), assistant("a"), user("", " ")),
 		"assistant last": chat(user("u"), assistant("a")), "unknown media": chat(&backendv1.Message{Role: backendv1.Role_ROLE_USER, Parts: []*backendv1.Part{
@@ -219,14 +207,14 @@ func TestFinishReasons(t *testing.T) {
 }
 
 func TestLongAnswers(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	if r := f.complete(chat(user("[[size=3000000]]"))); len(r.Text) != 3_000_000 {
 		t.Errorf("%d bytes of 3,000,000", len(r.Text))
 	}
 }
 
 func TestConcurrentTurnsDoNotMix(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	const turns = 24
 	results := make([]*backendtest.Result, turns)
 	slots := make(chan struct{}, maxConcurrent) // as the host keeps it

@@ -155,7 +155,11 @@ func (a *answer) message(line *wire.Line) error {
 	if line.Failure != "" {
 		a.failure = line.Failure
 	}
-	if line.Failure != "" || m.Model == wire.SyntheticModel || a.streamed[m.ID] {
+	if line.Failure != "" || m.Model == wire.SyntheticModel {
+		return nil
+	}
+	a.last = line.ID
+	if a.streamed[m.ID] {
 		return nil
 	}
 	if err := a.begin(m.ID, m.Model, m.Usage); err != nil {

@@ -32,11 +32,8 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	defer cancel(nil)
 	defer context.AfterFunc(b.ctx, func() { cancel(errClosing) })()
 
-	held := 0
 	p := b.continued(turn)
-	if p != nil {
-		held = turn.Live.Held
-	}
+	live, anew := p != nil, false
 	begun := func() {}
 	if p != nil || b.pool.Idle() > 0 {
 		begun = b.calm.enter()
@@ -45,7 +42,7 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	for attempt := 0; ; attempt++ {
 		if p == nil {
 			var err error
-			p, err = b.acquire(ctx, turn)
+			p, err = b.acquire(ctx, turn, anew)
 			if errors.Is(err, errGone) && attempt <= b.spares && turn.Mode == plugins.ModeChat {
 				continue // it died while it was being started
 			}
@@ -53,41 +50,58 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 				return err
 			}
 		}
-		signer := "claude"
-		if reasoned(turn.Messages[held:]) || turn.Sampling.TopP != nil {
-			signer = b.signer(ctx, turn)
-		}
-		a := newAnswer(turn, out, p, held, signer)
+		a := newAnswer(turn, out, p, live, b.signerOf(ctx, turn, turn.Messages[p.held:]))
 		a.begun = begun
 		err := b.answer(ctx, a)
-		if a.underway || attempt > b.spares || !errors.Is(err, errGone) {
+		vain := errors.Is(err, errGone) && !a.underway || errors.Is(err, errLost)
+		if !vain || attempt > b.spares {
 			return err
 		}
-		p, held = nil, 0 // it died while it waited: another one gets the whole conversation
+		// It died while it waited, or could not open its session: another one gets the
+		// whole conversation, or the session that the live one has left.
+		p, live, anew = nil, false, !live
 	}
+}
+
+// signerOf is the model that a turn asks, as far as these messages make it matter.
+func (b *backend) signerOf(ctx context.Context, turn *plugins.Turn, messages []plugins.Message) string {
+	if reasoned(messages) || turn.Sampling.TopP != nil {
+		return b.signer(ctx, turn)
+	}
+	return "claude"
 }
 
 // continued returns the process that holds the conversation so far, or nil.
 func (b *backend) continued(turn *plugins.Turn) *process {
 	l := turn.Live
-	if l == nil || len(l.Token) == 0 || turn.Mode != plugins.ModeChat || l.Held < 1 || l.Held >= len(turn.Messages) {
+	if l == nil || len(l.Token) == 0 || l.Held < 1 || l.Held >= len(turn.Messages) {
+		return nil
+	}
+	if turn.Mode == plugins.ModeAgent && (turn.Session == nil || turn.Session.Action == plugins.SessionFork) {
 		return nil
 	}
 	p, _ := b.live.take(l.Token, l.Held)
 	return p
 }
 
-// acquire returns a process that holds nothing.
-func (b *backend) acquire(ctx context.Context, turn *plugins.Turn) (*process, error) {
-	if turn.Mode == plugins.ModeAgent {
-		l, err := b.agentLaunch(turn)
-		if err != nil {
+// acquire returns a process that holds nothing but the turn's session; anew: not even
+// that.
+func (b *backend) acquire(ctx context.Context, turn *plugins.Turn, anew bool) (*process, error) {
+	if s := turn.Session; s != nil {
+		name, ok := parseSession(s.Token)
+		anew = anew || ok && !b.settle(ctx, name.id)
+	}
+	l, err := b.launchOf(turn, anew)
+	if err != nil {
+		return nil, err
+	}
+	if len(l.history) > 0 {
+		if l.seed, err = seed(l.history, b.signerOf(ctx, turn, l.history)); err != nil {
 			return nil, err
 		}
-		return b.start(ctx, l)
 	}
-	if len(turn.ExtraArguments) > 0 {
-		return nil, plugins.Errorf(plugins.CodeInvalidRequest, "flags for the CLI may be set in agent mode only")
+	if turn.Mode == plugins.ModeAgent {
+		return b.start(ctx, l)
 	}
 	p, err := b.take(ctx, turn)
 	if errors.Is(err, subprocess.ErrPoolClosed) {
@@ -114,16 +128,26 @@ func (b *backend) answer(ctx context.Context, a *answer) error {
 		b.wg.Go(a.p.abort)
 		return b.noted(err)
 	}
-	switch {
-	case !a.clean:
-		b.wg.Go(a.p.abort) // it goes on with what nobody wants
-	case a.turn.Live != nil && a.turn.Mode == plugins.ModeChat:
-		a.finish.LiveToken = b.live.keep(a.p, len(a.turn.Messages)+1)
-	default:
-		b.end(a.p)
-	}
+	b.leave(a)
 	a.out.Finish(a.finish)
 	return nil
+}
+
+// leave keeps the process of a turn that has ended well, or ends it.
+func (b *backend) leave(a *answer) {
+	session := a.p.session != "" && a.settled && uuidForm.MatchString(a.last)
+	if session {
+		a.finish.SessionToken = sessionName{id: a.p.session, message: a.last}.token()
+	}
+	switch {
+	case a.clean && a.turn.Live != nil && (session || a.turn.Mode == plugins.ModeChat):
+		a.p.held = len(a.turn.Messages) + 1
+		a.finish.LiveToken = b.live.keep(a.p)
+	case a.clean || session:
+		b.end(a.p) // in order: it writes its session to the end
+	default:
+		b.wg.Go(a.p.abort) // it goes on with what nobody wants
+	}
 }
 
 // noted has Health ask again when the CLI says that it has no login.

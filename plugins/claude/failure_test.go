@@ -66,7 +66,7 @@ func TestErrorsOfTheProvider(t *testing.T) {
 }
 
 func TestOneQuickRetry(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	r := f.complete(chat(user("[[status=503 fails=1]]")))
 	if r.Text != "tok0 tok1 tok2 " || len(f.api.Log.Turns()) != 2 {
 		t.Errorf("text %q after %d requests", r.Text, len(f.api.Log.Turns()))
@@ -169,7 +169,7 @@ func TestInterruptKeepsWhatWasSaid(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	start := chat(user("[[hang]]"))
 	start.Timeout = durationpb.New(700 * time.Millisecond)
 	begin := time.Now()
@@ -180,7 +180,7 @@ func TestTimeout(t *testing.T) {
 }
 
 func TestKilledCLI(t *testing.T) {
-	f := newFixture(t, newest, func(c *plugins.Config) { c.Warm = 0 })
+	f := newFixture(t, newest, cold)
 	for _, script := range []string{"[[tokens=100 gap=20ms]]", "[[hang]]"} {
 		f.api.Log.Reset()
 		var killed time.Time

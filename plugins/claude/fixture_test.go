@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +46,10 @@ func TestMain(m *testing.M) {
 		}
 	}
 	code := m.Run()
+	if err := removeShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	_ = os.RemoveAll(home)
 	os.Exit(code)
 }
@@ -66,58 +72,158 @@ type fixture struct {
 	client  backendv1.BackendServiceClient
 	api     *anthropic.Server
 	root    string
+	config  plugins.Config
 }
 
 type change func(*plugins.Config)
 
+// newFixture makes one that ends with the test.
 func newFixture(tb testing.TB, version string, changes ...change) *fixture {
 	tb.Helper()
-	f := &fixture{tb: tb, api: anthropic.New(tb), backend: newBackend()}
-	root, err := os.MkdirTemp("", "clv") // short: the CLI makes sockets in it
+	f, err := makeFixture(release(tb, version), changes...)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	f.root = root
-	config := plugins.Config{
-		StateDir: filepath.Join(root, "state"), ScratchDir: filepath.Join(root, "s"), Warm: -1,
-		Command: release(tb, version),
-		Environment: map[string]string{
-			"ANTHROPIC_BASE_URL": f.api.URL, envAPIKey: "test-key-0123456789",
-		},
-	}
-	for _, c := range changes {
-		c(&config)
-	}
-	if d := f.backend.Configure(tb.Context(), config); len(d) > 0 {
-		tb.Fatalf("configure: %v", d)
-	}
+	f.tb = tb
 	f.client = backendtest.Connect(tb, f.backend)
 	tb.Cleanup(func() {
-		begin := time.Now()
-		if err := f.backend.Close(context.Background()); err != nil {
-			tb.Errorf("close: %v", err)
-		}
-		if d := time.Since(begin); d > 2*time.Second {
-			tb.Errorf("close took %v", d)
-		}
-		f.checkNothingLeft()
-		if err := os.RemoveAll(root); err != nil {
+		if err := f.remove(); err != nil {
 			tb.Error(err)
 		}
 	})
 	return f
 }
 
-// checkNothingLeft fails when a process or a directory of one outlived the backend.
-func (f *fixture) checkNothingLeft() {
-	f.tb.Helper()
+// shared are the fixtures that most tests use, one after the other: the spares of one
+// test serve the next, and the start of a CLI is what costs time here.
+var shared = map[string]*sharedFixture{newest: {}, oldest: {}}
+
+type sharedFixture struct {
+	once sync.Once
+	f    *fixture // nil: was not needed
+	err  error
+}
+
+// removeShared removes those that were made.
+func removeShared() error {
+	var failed []error
+	for _, s := range shared {
+		if s.f != nil {
+			failed = append(failed, s.f.remove())
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// borrowFixture is the shared one of a release, without conversations of other tests.
+func borrowFixture(t *testing.T, version string) *fixture {
+	t.Helper()
+	path := release(t, version)
+	s := shared[version]
+	s.once.Do(func() { s.f, s.err = makeFixture(path) })
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	f := *s.f
+	f.tb = t
+	f.client = backendtest.Connect(t, f.backend)
+	f.api.Log.Reset()
+	for _, none := range []bool{true, false} {
+		f.backend.live.relieve(none)
+	}
+	return &f
+}
+
+// eachRelease runs a test with both generations of the CLI at the same time, in the
+// shared fixtures.
+func eachRelease(t *testing.T, test func(t *testing.T, f *fixture)) {
+	t.Helper()
+	eachOf(t, borrowFixture, test)
+}
+
+// eachReleaseWith does so in fixtures of the test's own.
+func eachReleaseWith(t *testing.T, c change, test func(t *testing.T, f *fixture)) {
+	t.Helper()
+	eachOf(t, func(t *testing.T, version string) *fixture {
+		t.Helper()
+		return newFixture(t, version, c)
+	}, test)
+}
+
+func eachOf(t *testing.T, fixtureFor func(*testing.T, string) *fixture, test func(*testing.T, *fixture)) {
+	t.Helper()
+	for _, version := range []string{newest, oldest} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			test(t, fixtureFor(t, version))
+		})
+	}
+}
+
+// cold keeps no spares.
+func cold(c *plugins.Config) { c.Warm = 0 }
+
+// makeFixture starts a backend with the CLI at command.
+func makeFixture(command string, changes ...change) (*fixture, error) {
+	api, err := anthropic.NewServer()
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.MkdirTemp("", "clv") // short: the CLI makes sockets in it
+	if err != nil {
+		return nil, err
+	}
+	f := &fixture{api: api, root: root, config: plugins.Config{
+		StateDir: filepath.Join(root, "state"), ScratchDir: filepath.Join(root, "s"), Warm: -1,
+		Command:     command,
+		Environment: map[string]string{"ANTHROPIC_BASE_URL": api.URL, envAPIKey: "test-key-0123456789"},
+	}}
+	for _, c := range changes {
+		c(&f.config)
+	}
+	return f, f.start()
+}
+
+// start makes a backend.
+func (f *fixture) start() error {
+	f.backend = newBackend()
+	if d := f.backend.Configure(context.Background(), f.config); len(d) > 0 {
+		return fmt.Errorf("configure: %v", d)
+	}
+	return nil
+}
+
+// stop ends the backend and finds what it has left behind.
+func (f *fixture) stop() error {
+	begin := time.Now()
+	if err := f.backend.Close(context.Background()); err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	if d := time.Since(begin); d > 2*time.Second {
+		return fmt.Errorf("close took %v", d)
+	}
 	if left := f.processes(); len(left) > 0 {
-		f.tb.Errorf("processes are left: %v", left)
+		return fmt.Errorf("processes are left: %v", left)
 	}
 	entries, err := os.ReadDir(filepath.Join(f.root, "s", "claude"))
 	if err != nil || len(entries) > 0 {
-		f.tb.Errorf("directories of processes are left: %v, %v", entries, err)
+		return fmt.Errorf("directories of processes are left: %v, %w", entries, err)
 	}
+	return nil
+}
+
+// remove ends everything.
+func (f *fixture) remove() error {
+	return errors.Join(f.stop(), f.api.Close(), os.RemoveAll(f.root))
+}
+
+// restart replaces the backend, as when the plugin's process is started again.
+func (f *fixture) restart() {
+	f.tb.Helper()
+	if err := errors.Join(f.stop(), f.start()); err != nil {
+		f.tb.Fatal(err)
+	}
+	f.client = backendtest.Connect(f.tb, f.backend)
 }
 
 // processes lists those that belong to this fixture: its scratch directory is in
@@ -175,7 +281,7 @@ func (f *fixture) run(start *backendv1.Start, opts ...backendtest.Option) *backe
 
 func (f *fixture) runIn(ctx context.Context, start *backendv1.Start, opts ...backendtest.Option) *backendtest.Result {
 	f.tb.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // for a busy machine
 	defer cancel()
 	return backendtest.Run(ctx, f.client, start, opts...)
 }

@@ -54,6 +54,41 @@ func newInstallation(c plugins.Config) *installation {
 // find looks for the CLI, so that one that was installed or replaced meanwhile is
 // noticed, and asks for its version when it is not the one that was seen last.
 func (i *installation) find(ctx context.Context) (cli, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	c, err := i.seen()
+	if err != nil || c.version != "" {
+		return c, err
+	}
+	out, err := i.run(ctx, c.path, "--version")
+	if err != nil {
+		return cli{}, &plugins.Error{
+			Code:    plugins.CodeCLIFailure,
+			Message: fmt.Sprintf("Claude Code does not run (%s --version: %v): install it anew with %s", c.path, err, installRemedy),
+			Err:     err,
+		}
+	}
+	c.version, _, _ = strings.Cut(strings.TrimSpace(string(out)), " ")
+	c.composed = !parseVersion(c.version).less(composedSince)
+	i.known = c
+	return c, nil
+}
+
+// look finds the CLI without starting it. One whose version is not known yet counts
+// as a new one.
+func (i *installation) look() (cli, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	c, err := i.seen()
+	if err == nil && c.version == "" {
+		c.composed = true
+	}
+	return c, err
+}
+
+// seen is the CLI as it is on disk, without a version when it is not the one that was
+// asked for it last; the caller holds mu.
+func (i *installation) seen() (cli, error) {
 	path, err := exec.LookPath(i.command)
 	if err != nil {
 		return cli{}, i.missing(err)
@@ -62,26 +97,10 @@ func (i *installation) find(ctx context.Context) (cli, error) {
 	if err != nil {
 		return cli{}, i.missing(err)
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	k := i.known
-	if k.path == path && k.modified.Equal(info.ModTime()) && k.size == info.Size() {
+	if k := i.known; k.path == path && k.modified.Equal(info.ModTime()) && k.size == info.Size() {
 		return k, nil
 	}
-	out, err := i.run(ctx, path, "--version")
-	if err != nil {
-		return cli{}, &plugins.Error{
-			Code:    plugins.CodeCLIFailure,
-			Message: fmt.Sprintf("Claude Code does not run (%s --version: %v): install it anew with %s", path, err, installRemedy),
-			Err:     err,
-		}
-	}
-	number, _, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
-	i.known = cli{
-		path: path, modified: info.ModTime(), size: info.Size(),
-		version: number, composed: !parseVersion(number).less(composedSince),
-	}
-	return i.known, nil
+	return cli{path: path, modified: info.ModTime(), size: info.Size()}, nil
 }
 
 // errNotInstalled is in the chain of find's error when there is no CLI.

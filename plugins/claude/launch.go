@@ -108,16 +108,32 @@ func (b *backend) chatLaunch() launch {
 	return l
 }
 
+// launchOf is how the process of a turn is started.
+func (b *backend) launchOf(turn *plugins.Turn, anew bool) (launch, error) {
+	if turn.Mode == plugins.ModeAgent {
+		return b.agentLaunch(turn, b.open(turn, anew))
+	}
+	if len(turn.ExtraArguments) > 0 {
+		return launch{}, plugins.Errorf(plugins.CodeInvalidRequest, "flags for the CLI may be set in agent mode only")
+	}
+	return b.chatLaunch(), nil
+}
+
 // agentLaunch starts a process with the CLI's own tools and the user's own
 // configuration in the turn's directory.
-func (b *backend) agentLaunch(turn *plugins.Turn) (launch, error) {
+func (b *backend) agentLaunch(turn *plugins.Turn, o opening) (launch, error) {
 	l := launch{
-		args: slices.Concat(streamArguments, []string{
-			"--no-session-persistence",
+		args: slices.Concat(streamArguments, o.arguments(), []string{
 			"--permission-prompt-tool", "stdio", "--permission-mode", permissionMode(turn),
 		}),
-		dir:   turn.WorkingDir,
-		agent: true,
+		dir:     turn.WorkingDir,
+		agent:   true,
+		session: o.id,
+		held:    o.held,
+	}
+	if o.id != "" && o.from == "" {
+		l.held = answeredIn(turn.Messages)
+		l.history = turn.Messages[:l.held]
 	}
 	model := turn.Model
 	if model == "" {

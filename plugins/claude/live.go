@@ -24,7 +24,6 @@ type conversations struct {
 type kept struct {
 	token string
 	p     *process
-	held  int           // messages
 	gone  chan struct{} // closed when it is not kept any more
 }
 
@@ -32,9 +31,9 @@ func newConversations(limit int, idle time.Duration, end func(*process)) *conver
 	return &conversations{limit: limit, idle: idle, end: end}
 }
 
-// keep takes over a process that holds that many messages and returns the token
-// to have it back with, nil when it is not kept; then the process is ended.
-func (c *conversations) keep(p *process, held int) []byte {
+// keep takes over a process that is at rest and returns the token to have it back
+// with, nil when it is not kept; then the process is ended.
+func (c *conversations) keep(p *process) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.none || c.limit == 0 {
@@ -46,7 +45,7 @@ func (c *conversations) keep(p *process, held int) []byte {
 		c.drop(0)
 		c.end(oldest.p)
 	}
-	k := &kept{token: rand.Text(), p: p, held: held, gone: make(chan struct{})}
+	k := &kept{token: rand.Text(), p: p, gone: make(chan struct{})}
 	c.kept = append(c.kept, k)
 	c.wg.Go(func() { c.watch(k) })
 	return []byte(k.token)
@@ -65,7 +64,7 @@ func (c *conversations) take(token []byte, held int) (*process, bool) {
 		select {
 		case <-k.p.proc.Done():
 		default:
-			if k.held == held {
+			if k.p.held == held {
 				return k.p, true
 			}
 		}
@@ -73,6 +72,19 @@ func (c *conversations) take(token []byte, held int) (*process, bool) {
 		return nil, false
 	}
 	return nil, false
+}
+
+// release ends the conversation of p, if it is kept.
+func (c *conversations) release(p *process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, k := range c.kept {
+		if k.p == p {
+			c.drop(i)
+			c.end(p)
+			return
+		}
+	}
 }
 
 // drop forgets the i-th; the caller holds mu and cares for the process.

@@ -47,7 +47,7 @@ func (c *talk) history() string {
 }
 
 func TestLiveConversation(t *testing.T) {
-	eachRelease(t, func(t *testing.T, f *fixture) {
+	eachReleaseWith(t, func(*plugins.Config) {}, func(t *testing.T, f *fixture) {
 		c := &talk{f: f}
 		first := c.say("one")
 		f.warm()
@@ -89,7 +89,7 @@ func TestLiveFallsBack(t *testing.T) {
 			kill(t, p.proc.PID())
 		},
 	}
-	f := newFixture(t, newest)
+	f := borrowFixture(t, newest)
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {
 			f.tb = t

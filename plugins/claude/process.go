@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -44,6 +46,10 @@ type process struct {
 	system *string
 	// composed says that this release takes text as it is when told so.
 	composed bool
+	// session that it writes; empty: none.
+	session string
+	// held is how many messages of the conversation it holds while it is at rest.
+	held int
 
 	lines  chan *wire.Line
 	broken error // set before lines is closed
@@ -63,6 +69,13 @@ type launch struct {
 	agent bool
 	// ownConfig keeps the user's configuration and logins out.
 	ownConfig bool
+	// session that the process writes; empty: none.
+	session string
+	// held is how many of the turn's messages it begins with, and history those that
+	// it gets from seed, which start puts into a file.
+	held    int
+	history []plugins.Message
+	seed    []byte
 }
 
 // start runs the CLI. It does not wait until it is ready: what is written to it
@@ -73,44 +86,79 @@ func (b *backend) start(ctx context.Context, l launch) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		log: &wire.Log{}, composed: cli.composed,
+		log: &wire.Log{}, composed: cli.composed, session: l.session, held: l.held,
 		dir:   filepath.Join(b.root, strconv.FormatUint(b.count.Add(1), 36)),
 		lines: make(chan *wire.Line), quit: make(chan struct{}), read: make(chan struct{}),
 	}
-	cwd, tmp := filepath.Join(p.dir, "w"), filepath.Join(p.dir, "t")
-	for _, dir := range []string{cwd, tmp} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("preparing the CLI's directory: %w", err)
-		}
+	if err := prepare(p.dir, l); err != nil {
+		_ = os.RemoveAll(p.dir) // nothing runs there
+		return nil, fmt.Errorf("preparing the CLI's directory: %w", err)
 	}
-	if l.dir != "" {
-		cwd = l.dir
-	}
-	env := commonEnvironment()
-	env["CLAUDE_CODE_TMPDIR"] = tmp
-	if l.ownConfig {
-		env[envConfigDir] = filepath.Join(p.dir, "c")
-	}
-	if l.agent && !cli.composed {
-		env[envAttachments] = "1" // this release has no other way to leave "@file" alone
-	}
-	for k, v := range l.env {
-		env[k] = v
-	}
-	p.proc, err = subprocess.Start(ctx, subprocess.Config{
-		Path: cli.path, Args: l.args, Dir: cwd,
-		Env:      subprocess.Environment(b.config.Environment, env),
-		Redact:   b.secrets(),
-		OnStderr: p.log.Add,
-		// At the end of its input an idle CLI leaves in order.
-		CloseStdinFirst: true, InterruptGrace: stopGrace, TermGrace: stopGrace,
-	})
+	command := b.command(cli, l, p.dir)
+	command.OnStderr = p.log.Add
+	p.proc, err = subprocess.Start(ctx, command)
 	if err != nil {
 		_ = os.RemoveAll(p.dir) // nothing runs there
 		return nil, &plugins.Error{Code: plugins.CodeCLIFailure, Message: err.Error(), Err: err}
 	}
+	if p.session != "" {
+		b.writers.add(p.session, p)
+		b.wg.Go(func() {
+			<-p.proc.Done()
+			b.writers.remove(p.session, p)
+		})
+	}
 	go p.readLines()
 	return p, nil
+}
+
+// What is in the private directory of a process.
+const (
+	dirWork   = "w" // its working directory, unless it gets another
+	dirTemp   = "t"
+	dirConfig = "c"
+	fileSeed  = "seed" + transcriptSuffix
+)
+
+// prepare makes the private directory of a process.
+func prepare(dir string, l launch) error {
+	for _, name := range []string{dirWork, dirTemp} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			return err
+		}
+	}
+	if l.seed == nil {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(dir, fileSeed), l.seed, 0o600)
+}
+
+// command is how a process is run that has dir for itself.
+func (b *backend) command(c cli, l launch, dir string) subprocess.Config {
+	cwd := l.dir
+	if cwd == "" {
+		cwd = filepath.Join(dir, dirWork)
+	}
+	env := commonEnvironment()
+	env["CLAUDE_CODE_TMPDIR"] = filepath.Join(dir, dirTemp)
+	if l.ownConfig {
+		env[envConfigDir] = filepath.Join(dir, dirConfig)
+	}
+	if l.agent && !c.composed {
+		env[envAttachments] = "1" // this release has no other way to leave "@file" alone
+	}
+	maps.Copy(env, l.env)
+	args := slices.Clone(l.args)
+	if len(l.history) > 0 {
+		args = append(args, "--resume="+filepath.Join(dir, fileSeed), "--fork-session")
+	}
+	return subprocess.Config{
+		Path: c.path, Args: args, Dir: cwd,
+		Env:    subprocess.Environment(b.config.Environment, env),
+		Redact: b.secrets(),
+		// At the end of its input an idle CLI leaves in order.
+		CloseStdinFirst: true, InterruptGrace: stopGrace, TermGrace: stopGrace,
+	}
 }
 
 // startSpare starts a chat process and waits until it answers.

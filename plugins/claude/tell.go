@@ -69,10 +69,7 @@ func (a *answer) history(ctx context.Context, m plugins.Message) error {
 	if invalid != nil {
 		return invalid
 	}
-	if m.Role == plugins.RoleAssistant {
-		return a.p.send(wire.Assistant{ID: fmt.Sprintf("msg_clinvk_%s", rand.Text()), Model: a.signer, Content: blocks})
-	}
-	if err := a.p.send(wire.User{ID: uuid(), Content: blocks, History: true, Composed: true}); err != nil {
+	if err := a.p.send(historic(m.Role, blocks, a.signer)); err != nil || m.Role == plugins.RoleAssistant {
 		return err
 	}
 	// What follows may only be written when this was taken in.
@@ -87,11 +84,19 @@ func (a *answer) history(ctx context.Context, m plugins.Message) error {
 				return err
 			}
 		case line.Result != nil && line.Result.IsError:
-			return trouble{kind: a.failure, text: line.Result.Text, stderr: a.p.log.Tail()}.err()
+			return a.failed(ctx, line.Result)
 		case line.Result != nil:
 			return nil
 		}
 	}
+}
+
+// historic is a message that is not to be answered.
+func historic(role plugins.Role, blocks []any, model string) json.Marshaler {
+	if role == plugins.RoleAssistant {
+		return wire.Assistant{ID: "msg_clinvk_" + rand.Text(), Model: model, Content: blocks}
+	}
+	return wire.User{ID: uuid(), Content: blocks, History: true, Composed: true}
 }
 
 // ask sends the message to answer.

@@ -66,7 +66,7 @@ func TestToolsAreExact(t *testing.T) {
 // TestNothingIsCarriedOut: a call of a client's tool that is named as one of the
 // CLI's is handed out and not run.
 func TestNothingIsCarriedOut(t *testing.T) {
-	eachRelease(t, func(t *testing.T, f *fixture) {
+	eachReleaseWith(t, cold, func(t *testing.T, f *fixture) {
 		canary := filepath.Join(f.root, "canary")
 		write, _ := json.Marshal(map[string]string{"file_path": canary, "content": "x", "path": canary})
 		shell, _ := json.Marshal(map[string]string{"command": "touch " + canary, "description": "touch"})

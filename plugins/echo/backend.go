@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 
 // backend answers from the request alone.
 type backend struct {
-	live *conversations
-	exit func(int)
+	live     *conversations
+	sessions sessions
+	exit     func(int)
 }
 
 func newBackend() *backend { return &backend{live: newConversations(), exit: os.Exit} }
@@ -26,6 +28,15 @@ func (*backend) Describe() plugins.Description {
 		Homepage: "https://github.com/clinvk/clinvk",
 		License:  "MIT",
 	}
+}
+
+// Configure finds a place for the sessions.
+func (b *backend) Configure(_ context.Context, config plugins.Config) []plugins.Diagnostic {
+	b.sessions.dir = filepath.Join(config.StateDir, "sessions")
+	if err := os.MkdirAll(b.sessions.dir, 0o700); err != nil {
+		return []plugins.Diagnostic{{Severity: plugins.SeverityError, Summary: "no directory for sessions", Detail: err.Error()}}
+	}
+	return nil
 }
 
 func (*backend) ChatSupport() plugins.ChatSupport { return plugins.ChatSupport{} }
@@ -84,14 +95,21 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	if err != nil {
 		return err
 	}
-	messages, live := b.live.take(turn)
-	if len(messages) == 0 {
+	if len(turn.Messages) == 0 {
 		return plugins.Errorf(plugins.CodeInvalidRequest, "there is no message to answer")
+	}
+	// What is there counts in this order: the live conversation, the session, the
+	// messages of the turn.
+	a := &answer{ctx: ctx, turn: turn, messages: turn.Messages, out: out, exit: b.exit}
+	talk, live := b.live.take(turn)
+	if live {
+		a.messages, a.session, a.held, a.holder = talk.messages, talk.session, turn.Live.Held, "live"
+	} else if a.session, a.held = b.sessions.open(turn); a.held > 0 {
+		a.holder = "session"
 	}
 	if err := out.Started(run.id, live); err != nil {
 		return err
 	}
-	a := &answer{ctx: ctx, turn: turn, messages: messages, out: out, exit: b.exit}
 	if turn.OutputSchema != nil && run.id != "tool" {
 		err = a.structured()
 	} else {
@@ -100,13 +118,17 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 	if err != nil {
 		return err
 	}
-	usage := a.usage()
-	if err := out.Usage(usage); err != nil {
+	if err := out.Usage(a.usage()); err != nil {
 		return err
 	}
 	finish := plugins.Finish{Reason: a.reason, StopSequence: a.stopSequence, Model: run.id}
+	if a.session != nil {
+		if finish.SessionToken, err = b.sessions.keep(a.session, len(a.messages)+1); err != nil {
+			return err
+		}
+	}
 	if turn.Live != nil && a.reason != plugins.FinishInterrupted {
-		finish.LiveToken = b.live.keep(append(messages[:len(messages):len(messages)], a.message()))
+		finish.LiveToken = b.live.keep(append(a.messages[:len(a.messages):len(a.messages)], a.message()), a.session)
 	}
 	out.Finish(finish)
 	return nil
@@ -117,8 +139,13 @@ type answer struct {
 	ctx      context.Context //nolint:containedctx // lives as long as the call
 	turn     *plugins.Turn
 	messages []plugins.Message
-	out      *plugins.Stream
-	exit     func(int)
+	// session that the turn belongs to; nil: none.
+	session *session
+	// held is how many of the messages were known before, and holder what knew them.
+	held   int
+	holder string
+	out    *plugins.Stream
+	exit   func(int)
 
 	text   strings.Builder
 	calls  []plugins.ToolCall

@@ -27,6 +27,7 @@ const (
 	verbSay    = "say"
 	verbTool   = "tool"
 	verbFinish = "finish"
+	verbHeld   = "held"
 )
 
 // finishes are the words for the ends of an answer.
@@ -77,6 +78,10 @@ func parseDirective(s string) (d directive, n int) {
 		}
 	case verbTool:
 		return parseTool(s, end)
+	case verbHeld:
+		if d.rest != "" {
+			return d, 0
+		}
 	default:
 		return d, 0
 	}
@@ -145,6 +150,8 @@ func (a *answer) obey(wishes []directive, around string) error {
 			err = a.out.RedactedReasoning([]byte(signature(d.rest)))
 		case verbSay:
 			said, err = true, a.sayAll(d.rest, nil)
+		case verbHeld:
+			said, err = true, a.say(a.heldText())
 		case verbFinish:
 			a.reason, a.stopSequence = finishes[d.name], d.rest
 		case verbTool:
@@ -162,6 +169,14 @@ func (a *answer) obey(wishes []directive, around string) error {
 		return nil
 	}
 	return a.sayAll(around, nil)
+}
+
+// heldText says where the conversation was known from.
+func (a *answer) heldText() string {
+	if a.held == 0 {
+		return fmt.Sprintf("nothing held, sent %d", len(a.messages))
+	}
+	return fmt.Sprintf("%s held %d, sent %d", a.holder, a.held, len(a.messages)-a.held)
 }
 
 // callWith calls a tool; without arguments with a sample of its schema.

@@ -25,7 +25,8 @@ func TestDirectives(t *testing.T) {
 		{"all verbs", `[[think hm ✓]] [[redacted x]][[say yes {"a":1}]] [[finish stop_sequence END]]`, []directive{
 			{verb: verbThink, rest: "hm ✓"}, {verb: verbHidden, rest: "x"}, {verb: verbSay, rest: `yes {"a":1}`}, {verbFinish, "stop_sequence", "END"},
 		}, ""},
-		{"unknown words", `[[finish never]] [[think]] [[tool]] [[open`, nil, `[[finish never]] [[think]] [[tool]] [[open`},
+		{"held", "[[held]]", []directive{{verb: verbHeld}}, ""},
+		{"unknown words", `[[held back]] [[finish never]] [[think]] [[tool]] [[open`, nil, `[[held back]] [[finish never]] [[think]] [[tool]] [[open`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

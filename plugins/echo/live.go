@@ -23,33 +23,37 @@ type conversations struct {
 
 type conversation struct {
 	messages []plugins.Message
+	session  *session // nil: it is none
 	since    time.Time
 }
 
 func newConversations() *conversations { return &conversations{kept: map[string]conversation{}} }
 
-// take returns the conversation of the turn: what is kept under its token and what
-// is new, or, when that is gone, all messages of the turn.
-func (c *conversations) take(turn *plugins.Turn) (messages []plugins.Message, live bool) {
-	if turn.Live == nil || len(turn.Live.Token) == 0 {
-		return turn.Messages, false
+// take returns the conversation of the turn, which is what is kept under its token
+// and what is new; ok is false when that is gone. The branch of a session begins
+// another conversation, and one that belongs to no session does not become one.
+func (c *conversations) take(turn *plugins.Turn) (k conversation, ok bool) {
+	if turn.Live == nil || len(turn.Live.Token) == 0 || turn.Session != nil && turn.Session.Action == plugins.SessionFork {
+		return k, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k, ok := c.kept[string(turn.Live.Token)]
+	k, ok = c.kept[string(turn.Live.Token)]
 	delete(c.kept, string(turn.Live.Token))
-	if !ok || time.Since(k.since) > liveIdle || turn.Live.Held != len(k.messages) || turn.Live.Held > len(turn.Messages) {
-		return turn.Messages, false
+	if !ok || time.Since(k.since) > liveIdle || turn.Live.Held != len(k.messages) || turn.Live.Held > len(turn.Messages) ||
+		(turn.Session == nil) != (k.session == nil) {
+		return conversation{}, false
 	}
-	return append(k.messages, turn.Messages[turn.Live.Held:]...), true
+	k.messages = append(k.messages, turn.Messages[turn.Live.Held:]...)
+	return k, true
 }
 
 // keep stores a conversation and forgets the oldest.
-func (c *conversations) keep(messages []plugins.Message) (token []byte) {
+func (c *conversations) keep(messages []plugins.Message, s *session) (token []byte) {
 	key := rand.Text()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.kept[key] = conversation{messages: messages, since: time.Now()}
+	c.kept[key] = conversation{messages: messages, session: s, since: time.Now()}
 	c.order = append(c.order, key)
 	for len(c.order) > maxLive {
 		delete(c.kept, c.order[0])

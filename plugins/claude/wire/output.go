@@ -35,6 +35,8 @@ type Line struct {
 	// Parent is the tool call of a subagent that the line belongs to; empty: the
 	// main conversation.
 	Parent string
+	// ID of a message; in the session's transcript it has the same.
+	ID string
 	// Event of TypeStreamEvent, as the API sent it.
 	Event *Event
 	// Message of TypeAssistant and TypeUser.
@@ -196,6 +198,7 @@ type head struct {
 	Type    string  `json:"type"`
 	Subtype string  `json:"subtype"`
 	Parent  *string `json:"parent_tool_use_id"`
+	ID      string  `json:"uuid"`
 }
 
 // Parse reads one line. The order of keys means nothing, unknown types yield a
@@ -209,7 +212,7 @@ func Parse(data []byte) (*Line, error) {
 	if err := json.Unmarshal(data, &h); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
 	}
-	l := &Line{Type: h.Type, Subtype: h.Subtype}
+	l := &Line{Type: h.Type, Subtype: h.Subtype, ID: h.ID}
 	if h.Parent != nil {
 		l.Parent = *h.Parent
 	}
