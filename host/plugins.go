@@ -24,6 +24,7 @@ type Plugins struct {
 
 	search catalog.Config
 	allow  []string
+	none   bool
 }
 
 // NewPlugins reads nothing yet.
@@ -38,7 +39,7 @@ func NewPlugins(c Config) *Plugins {
 		search: catalog.Config{
 			Dirs: slices.Concat(c.PluginDirs, s.Plugins.Dirs), Executable: c.Executable, Insecure: c.InsecurePluginDirs,
 		},
-		allow: s.Plugins.Allow,
+		allow: s.Plugins.Allow, none: c.NoBackends,
 	}
 	p.Policy = trust.New(trust.Config{
 		Mode: p.Mode, Lock: p.Lock, Bundled: c.Bundled, BundledDirs: catalog.BundledDirs(c.Executable),
@@ -50,6 +51,9 @@ func NewPlugins(c Config) *Plugins {
 // Scan lists the plugins that the configuration allows. No policy has been asked
 // about them yet.
 func (p *Plugins) Scan(ctx context.Context) ([]catalog.Entry, error) {
+	if p.none {
+		return nil, nil
+	}
 	entries, err := catalog.Scan(ctx, p.search)
 	return slices.DeleteFunc(entries, func(e catalog.Entry) bool {
 		return len(p.allow) > 0 && !slices.Contains(p.allow, e.Name)

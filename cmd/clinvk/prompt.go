@@ -19,6 +19,7 @@ import (
 type promptOptions struct {
 	connectOptions
 	turnOptions
+	keepOptions
 	output  string
 	verbose bool
 }
@@ -94,6 +95,9 @@ func addPrompt(root *cobra.Command, s streams) {
 	root.Args = cobra.ArbitraryArgs
 	root.Example = "  clinvk \"explain this repository\"\n  git diff | clinvk -b codex \"review this\"\n  clinvk -m claude/opus -o json \"hi\""
 	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := o.check(cmd); err != nil {
+			return err
+		}
 		prompt, err := readPrompt(cmd.Context(), args, s)
 		if err != nil {
 			return err
@@ -108,6 +112,7 @@ func addPrompt(root *cobra.Command, s streams) {
 	f.StringVarP(&o.output, "output", "o", outputText, "text, json or stream-json")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show on stderr what the backend thinks and does")
 	o.turnOptions.flags(root)
+	o.keepOptions.flags(root)
 	o.connectOptions.flags(root)
 }
 
@@ -116,30 +121,46 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 	if err != nil {
 		return err
 	}
-	switch o.output {
-	case outputText, outputStream:
-		q["output_format"] = outputStream
-	case outputJSON:
-	default:
-		return fmt.Errorf("the output is %q; it must be text, json or stream-json", o.output)
+	if err := o.checkForm(); err != nil {
+		return err
 	}
 	stop := terminalOf(s.err).spin(o.waiting())
 	defer func() { stop() }()
-	c, err := o.connect(ctx, s, only(o.backend, o.model))
+	c, err := o.enter(ctx, s, q)
 	if err != nil {
 		return err
 	}
 	defer closing(c, &err)
+	session, err := o.ask(ctx, c, q, stop, s)
+	if err == nil && o.output == outputText {
+		err = terminalOf(s.err).tell(session)
+	}
+	return err
+}
+
+// checkForm checks the form of output.
+func (o promptOptions) checkForm() error {
+	switch o.output {
+	case outputText, outputStream, outputJSON:
+		return nil
+	}
+	return fmt.Errorf("the output is %q; it must be text, json or stream-json", o.output)
+}
+
+// ask sends a prompt and shows the answer. It returns the session that the answer is
+// kept in, if it is and the form of output tells; stop ends the spinner.
+func (o promptOptions) ask(ctx context.Context, c *connection, q map[string]any, stop func(), s streams) (session string, err error) {
 	if o.output == outputJSON {
 		var answer json.RawMessage
 		if err := c.Post(ctx, "/api/v1/prompt", q, &answer); err != nil {
-			return err
+			return "", err
 		}
-		return writeJSON(s.out, answer)
+		return "", writeJSON(s.out, answer)
 	}
+	q["output_format"] = outputStream
 	p := printer{out: terminalOf(s.out), err: terminalOf(s.err), verbose: o.verbose, raw: o.output == outputStream, quiet: sync.OnceFunc(stop)}
 	err = c.Stream(ctx, "/api/v1/prompt", q, p.event)
-	return errors.Join(p.end(err), err)
+	return p.session, errors.Join(p.end(err), err)
 }
 
 // waiting is what the spinner says.
@@ -160,9 +181,11 @@ type printer struct {
 	quiet        func() // ends the spinner
 	last         byte   // of what was written
 	failed       bool   // an error was written
+	session      string // that the events belong to
 }
 
 func (p *printer) event(e client.Event) error {
+	p.session = e.SessionID
 	if p.raw {
 		p.quiet()
 		_, err := fmt.Fprintf(p.out, "%s\n", e.Line)
