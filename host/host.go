@@ -219,6 +219,7 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	watcher := h.newWatcher()
 	var watch sync.WaitGroup
 	watch.Go(func() { watcher.Run(watching, h.filesChanged) })
+	watch.Go(func() { h.sessions.Run(watching) })
 	startErr := h.Start(ctx)
 	if startErr == nil {
 		if socket := h.openSocket(ctx); socket != nil {

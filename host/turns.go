@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"time"
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/session"
@@ -22,5 +23,12 @@ func (h *Host) turns() turns { return turns{h.engine, h.sessions} }
 
 // newSessions keeps conversations in the store, if there is one.
 func (h *Host) newSessions() *session.Keeper {
-	return session.New(session.Config{Engine: h.engine, Logger: h.log})
+	c := session.Config{Engine: h.engine, Logger: h.log, Retention: sessionRetention}
+	if h.store != nil {
+		c.Store = h.store
+	}
+	return session.New(c)
 }
+
+// sessionRetention is how long a session is kept after its last turn.
+const sessionRetention = 30 * 24 * time.Hour

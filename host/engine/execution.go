@@ -66,6 +66,16 @@ func Replay(id, backend, model string, source func() (Event, error)) *Execution 
 	return &Execution{ID: id, Backend: backend, Model: model, source: source, begin: now, admitted: now}
 }
 
+// ReplayTurn is Replay for a turn whose session and watcher count.
+func ReplayTurn(t *Turn, backend string, source func() (Event, error)) *Execution {
+	x := Replay("turn_"+newID(), backend, t.Model, source)
+	if t.Session != nil {
+		x.Session = t.Session.ID
+	}
+	x.watch.watcher = t.Watcher
+	return x
+}
+
 // grace is how much later than the turn's limit the call is given up, so that the
 // plugin can still report the time-out with its usage.
 const grace = 10 * time.Second

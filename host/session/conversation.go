@@ -54,7 +54,7 @@ func (c *conversation) Event(ev engine.Event) error {
 }
 
 func (c *conversation) completed(v *engine.Completed) error {
-	defer c.release()
+	defer func() { c.release() }()
 	if c.large {
 		err := engine.Errorf(engine.CodeTooLarge, "the answer is larger than 4 MiB, too large to be kept in session %s; ask for it with \"ephemeral\": true", c.session.ID)
 		c.failed(err)
@@ -76,7 +76,7 @@ func (c *conversation) completed(v *engine.Completed) error {
 // Failed keeps what the client has seen of a turn that did not end. One of which it
 // has seen nothing leaves no trace but the status.
 func (c *conversation) Failed(err *engine.Error) {
-	defer c.release()
+	defer func() { c.release() }()
 	c.failed(err)
 }
 
@@ -99,8 +99,8 @@ func (c *conversation) failed(cause *engine.Error) {
 		}
 		return
 	}
-	c.drop()
 	if c.fresh || c.branch || c.started == nil {
+		c.drop()
 		return
 	}
 	// The backend's session may hold the question, and the transcript does not.
@@ -117,14 +117,13 @@ func (c *conversation) said() bool { return len(c.answer.Parts()) > 0 }
 
 // drop takes a branch away that has no turn of its own.
 func (c *conversation) drop() {
-	defer c.release()
+	c.release()
+	c.release = func() {}
 	if !c.branch {
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
 	defer cancel()
-	c.release()
-	c.release = func() {}
 	if _, err := c.keeper.config.Store.DeleteSession(ctx, c.session.Owner, c.session.ID); err != nil {
 		c.keeper.log.Error("an unused branch was not deleted", "session", c.session.ID, "error", err)
 	}
@@ -153,7 +152,7 @@ func (c *conversation) save(model, reason, status string, usage engine.Usage, to
 		return c.keeper.explain(s.ID, c.keeper.config.Store.CreateSession(ctx, s, &a))
 	}
 	a.Change = store.Change{
-		Backend: &c.backend, Model: &c.model, Status: &status, Mode: &mode, WorkingDir: &t.WorkingDir, System: &t.System, Token: &token,
+		Model: &c.model, Status: &status, Mode: &mode, WorkingDir: &t.WorkingDir, System: &t.System, Token: &token,
 	}
 	if keep.Title != "" {
 		a.Change.Title = &keep.Title

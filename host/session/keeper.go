@@ -183,9 +183,11 @@ func (k *Keeper) resume(ctx context.Context, c *conversation, s *store.Session) 
 		}
 	}
 	c.session = s
-	if c.release, err = k.config.Store.Lease(ctx, t.Owner, s.ID); err != nil {
+	release, err := k.config.Store.Lease(ctx, t.Owner, s.ID)
+	if err != nil {
 		return k.explain(s.ID, err)
 	}
+	c.release = release
 	// It may have got a turn since it was found.
 	if c.session, err = k.config.Store.Session(ctx, t.Owner, s.ID); err != nil {
 		return k.explain(s.ID, err)

@@ -57,21 +57,26 @@ type SessionTurn struct {
 // Append is a turn with what it changes in its session, all at once or not at all.
 type Append struct {
 	// Turn is added. When it names its Backend, the session's Backend and Model become
-	// those of the turn.
+	// those of the turn. The Token of another Backend is then no more.
 	Turn SessionTurn
-	// Text is what a search finds the turn by: the words of question and answer.
+	// Text is what a search finds the turn by: the words of question and answer, of
+	// which the first MaxText bytes count.
 	Text string
 	// Change is what else changes.
 	Change Change
 }
 
+// MaxText bounds what a turn is found by: to index a megabyte takes half a second,
+// during which nothing else can be written.
+const MaxText = 64 << 10
+
 // Change is what changes in a session. Nil leaves what there is, a pointer to
 // nothing removes it.
 type Change struct {
-	Backend, Model, Title, Status, Mode, WorkingDir, System *string
-	Tags                                                    *[]string
-	Metadata                                                *map[string]string
-	Token                                                   *[]byte
+	Title, Status, Model, Mode, WorkingDir, System *string
+	Tags                                           *[]string
+	Metadata                                       *map[string]string
+	Token                                          *[]byte
 }
 
 // Filter chooses sessions. Empty fields choose all.

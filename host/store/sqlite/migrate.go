@@ -4,47 +4,84 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
+	"io/fs"
+
+	"github.com/gofrs/flock"
 )
 
+// Each file takes the schema one version further; its place in the order is the
+// version. A file that was released never changes.
+//
 //go:embed migrations/*.sql
-var migrations embed.FS
+var scripts embed.FS
 
-// migrate applies, in one transaction, the migrations that the file does not have
-// yet. They are numbered by their order; the file's user_version is how many it has.
-func migrate(ctx context.Context, db *sql.DB) (err error) {
-	steps, err := migrations.ReadDir("migrations")
+// migrate brings the file to the newest schema. One process does that at a time:
+// to switch to the write-ahead log needs the file alone, and SQLite does not wait
+// for that as it does for a write.
+func (s *Store) migrate(ctx context.Context) error {
+	names, err := fs.Glob(scripts, "migrations/*.sql") // in order
 	if err != nil {
-		return fmt.Errorf("reading the migrations: %w", err)
+		return err
 	}
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("beginning a migration: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, tx.Rollback())
-		}
-	}()
 	var version int
-	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return fmt.Errorf("reading its version: %w", err)
+	var journal string
+	err = patiently(func() error {
+		row := s.write.QueryRowContext(ctx, "SELECT user_version, journal_mode FROM pragma_user_version, pragma_journal_mode")
+		return row.Scan(&version, &journal)
+	})
+	switch {
+	case err != nil:
+		return err
+	case version > len(names):
+		return &NewerError{Path: s.config.Path, Found: version, Known: len(names)}
+	case version == len(names) && journal == "wal":
+		return nil
 	}
-	if version > len(steps) {
-		return fmt.Errorf("it is of version %d, made by a newer clinvk that knows more than version %d; update clinvk, or move the file away", version, len(steps))
+	guard := flock.New(s.config.Path+".guard", flock.SetPermissions(0o600))
+	if _, err := guard.TryLockContext(ctx, busySlice/10); err != nil {
+		return fmt.Errorf("waiting for another clinvk that migrates: %w", err)
 	}
-	for _, step := range steps[version:] {
-		text, err := migrations.ReadFile("migrations/" + step.Name())
+	defer guard.Close()
+	if err := s.logAhead(ctx); err != nil {
+		return err
+	}
+	for {
+		done, err := s.step(ctx, names)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// logAhead switches to the write-ahead log, which stays with the file. Those who
+// read the version meanwhile are in the way for a moment.
+func (s *Store) logAhead(ctx context.Context) error {
+	return patiently(func() error {
+		_, err := s.write.ExecContext(ctx, "PRAGMA journal_mode = WAL")
+		return err
+	})
+}
+
+// step runs the next script and notes that in one transaction.
+func (s *Store) step(ctx context.Context, names []string) (done bool, err error) {
+	err = s.update(ctx, "migrating", func(tx *sql.Tx) error {
+		var version int
+		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+			return err
+		}
+		if done = version >= len(names); done {
+			return nil
+		}
+		script, err := scripts.ReadFile(names[version])
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", step.Name(), err)
+			return err
 		}
-		if _, err := tx.ExecContext(ctx, string(text)); err != nil {
-			return fmt.Errorf("applying %s: %w", step.Name(), err)
+		if _, err := tx.ExecContext(ctx, string(script)); err != nil {
+			return fmt.Errorf("%s: %w", names[version], err)
 		}
-	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(steps))); err != nil {
-		return fmt.Errorf("noting its version: %w", err)
-	}
-	return tx.Commit()
+		_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+1)) // takes no parameters
+		return err
+	})
+	return done, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/clinvk/clinvk/host/store"
@@ -13,23 +12,31 @@ import (
 const responseColumns = `id, owner, previous_id, model, created, completed, status, lease, background,
 	input, output, usage, error, incomplete, settings`
 
+var errTaken = errors.New("the id is taken")
+
 // pruneEvery is after how many saved responses the old ones are looked for.
 const pruneEvery = 64
 
 // SaveResponse adds a response, or replaces its owner's of the same id.
 func (s *Store) SaveResponse(ctx context.Context, r *store.Response) error {
-	result, err := s.db.ExecContext(ctx, `INSERT INTO responses (`+responseColumns+`)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
-		ON CONFLICT (id) DO UPDATE SET completed = excluded.completed, status = excluded.status, lease = excluded.lease,
-			output = excluded.output, usage = excluded.usage, error = excluded.error, incomplete = excluded.incomplete
-		WHERE owner = excluded.owner`,
-		r.ID, r.Owner, r.Previous, r.Model, seconds(r.Created), seconds(r.Completed), r.Status, millis(r.Lease), r.Background,
-		[]byte(r.Input), []byte(r.Output), []byte(r.Usage), []byte(r.Error), []byte(r.Incomplete), []byte(r.Settings))
+	err := s.update(ctx, "saving response "+r.ID, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `INSERT INTO responses (`+responseColumns+`)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+			ON CONFLICT (id) DO UPDATE SET completed = excluded.completed, status = excluded.status, lease = excluded.lease,
+				output = excluded.output, usage = excluded.usage, error = excluded.error, incomplete = excluded.incomplete
+			WHERE owner = excluded.owner`,
+			r.ID, r.Owner, r.Previous, r.Model, seconds(r.Created), seconds(r.Completed), r.Status, millis(r.Lease), r.Background,
+			[]byte(r.Input), []byte(r.Output), []byte(r.Usage), []byte(r.Error), []byte(r.Incomplete), []byte(r.Settings))
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(errTaken, err)
+		}
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("saving response %s: %w", r.ID, err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return errors.Join(fmt.Errorf("saving response %s: the id is taken", r.ID), err)
+		return err
 	}
 	if s.saves.Add(1)%pruneEvery == 0 {
 		if err := s.prune(ctx); err != nil { // the next one tries again
@@ -42,25 +49,23 @@ func (s *Store) SaveResponse(ctx context.Context, r *store.Response) error {
 // prune forgets responses that are too old or too many, or too large together; those under work stay.
 func (s *Store) prune(ctx context.Context) error {
 	now := time.Now()
-	_, err := s.db.ExecContext(ctx, `DELETE FROM responses WHERE lease < ? AND (created < ? OR id IN
-		(SELECT id FROM (SELECT id, row_number() OVER newest AS n, sum(length(input) + length(output) + length(settings)) OVER newest AS size
-			FROM responses WINDOW newest AS (ORDER BY created DESC, id DESC)) WHERE n > ? OR size > ?))`,
-		millis(now), seconds(now.Add(-s.config.MaxAge)), s.config.MaxCount, s.config.MaxBytes)
-	if err != nil {
-		return fmt.Errorf("forgetting old responses: %w", err)
-	}
-	return nil
+	return s.update(ctx, "forgetting old responses", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM responses WHERE lease < ? AND (created < ? OR id IN
+			(SELECT id FROM (SELECT id, row_number() OVER newest AS n, sum(length(input) + length(output) + length(settings)) OVER newest AS size
+				FROM responses WINDOW newest AS (ORDER BY created DESC, id DESC)) WHERE n > ? OR size > ?))`,
+			millis(now), seconds(now.Add(-s.config.MaxAge)), s.config.MaxCount, s.config.MaxBytes)
+		return err
+	})
 }
 
 // Response finds an owner's response; store.ErrNotFound.
-func (s *Store) Response(ctx context.Context, owner, id string) (*store.Response, error) {
-	row := s.db.QueryRowContext(ctx, `SELECT `+responseColumns+` FROM responses WHERE id = ? AND owner = ?`, id, owner)
-	r, err := scanResponse(row)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("response %s: %w", id, store.ErrNotFound)
-	}
+func (s *Store) Response(ctx context.Context, owner, id string) (r *store.Response, err error) {
+	err = s.view(ctx, "reading response "+id, func(tx *sql.Tx) error {
+		r, err = scanResponse(tx.QueryRowContext(ctx, `SELECT `+responseColumns+` FROM responses WHERE id = ? AND owner = ?`, id, owner))
+		return found(err)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("reading response %s: %w", id, err)
+		return nil, err
 	}
 	return r, nil
 }
@@ -69,12 +74,18 @@ func (s *Store) Response(ctx context.Context, owner, id string) (*store.Response
 // their Settings. store.ErrNotFound if one of them is gone; store.ErrTooMany or
 // store.ErrTooLarge beyond the limit.
 func (s *Store) ResponseChain(ctx context.Context, owner, id string, limit store.ChainLimit) (chain []*store.Response, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("reading response %s and those before it: %w", id, err)
-		}
-	}()
-	rows, err := s.db.QueryContext(ctx, chainQuery, id, owner, owner, limit.Responses, limit.Bytes)
+	err = s.view(ctx, "reading response "+id+" and those before it", func(tx *sql.Tx) error {
+		chain, err = readChain(ctx, tx, owner, id, limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return chain, nil
+}
+
+func readChain(ctx context.Context, tx *sql.Tx, owner, id string, limit store.ChainLimit) (chain []*store.Response, err error) {
+	rows, err := tx.QueryContext(ctx, chainQuery, id, owner, owner, limit.Responses, limit.Bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -116,26 +127,25 @@ const chainQuery = `WITH RECURSIVE chain (link, before, depth, size) AS (
 
 // DeleteResponse forgets an owner's response; store.ErrNotFound.
 func (s *Store) DeleteResponse(ctx context.Context, owner, id string) error {
-	result, err := s.db.ExecContext(ctx, `DELETE FROM responses WHERE id = ? AND owner = ?`, id, owner)
-	if err != nil {
-		return fmt.Errorf("deleting response %s: %w", id, err)
-	}
-	n, err := result.RowsAffected()
-	if err == nil && n == 0 {
-		err = store.ErrNotFound
-	}
-	if err != nil {
-		return fmt.Errorf("deleting response %s: %w", id, err)
-	}
-	return nil
+	return s.update(ctx, "deleting response "+id, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `DELETE FROM responses WHERE id = ? AND owner = ?`, id, owner)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err == nil && n == 0 {
+			return store.ErrNotFound
+		}
+		return err
+	})
 }
 
 // RenewResponse vouches for a response until lease.
 func (s *Store) RenewResponse(ctx context.Context, id string, lease time.Time) error {
-	if _, err := s.db.ExecContext(ctx, `UPDATE responses SET lease = ? WHERE id = ? AND lease > 0`, millis(lease), id); err != nil {
-		return fmt.Errorf("renewing response %s: %w", id, err)
-	}
-	return nil
+	return s.update(ctx, "renewing response "+id, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE responses SET lease = ? WHERE id = ? AND lease > 0`, millis(lease), id)
+		return err
+	})
 }
 
 // scanResponse reads the columns of a response, and what follows them into more.

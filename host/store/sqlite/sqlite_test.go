@@ -17,7 +17,7 @@ import (
 	"github.com/clinvk/clinvk/host/store/storetest"
 )
 
-func open(t *testing.T, c Config) *Store {
+func opened(t testing.TB, c Config) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), c)
 	if err != nil {
@@ -34,7 +34,14 @@ func open(t *testing.T, c Config) *Store {
 func TestResponses(t *testing.T) {
 	storetest.TestResponses(t, func(t *testing.T) (a, b storetest.Responses) {
 		path := filepath.Join(t.TempDir(), "home ? #%41", "clinvk.db")
-		return open(t, Config{Path: path}), open(t, Config{Path: path})
+		return opened(t, Config{Path: path}), opened(t, Config{Path: path})
+	})
+}
+
+func TestSessions(t *testing.T) {
+	storetest.TestSessions(t, func(t *testing.T) (storetest.Sessions, func(*testing.T) storetest.Sessions) {
+		c := Config{Path: filepath.Join(t.TempDir(), "home ? #%41 ü", "clinvk.db")}
+		return opened(t, c), func(t *testing.T) storetest.Sessions { return opened(t, c) }
 	})
 }
 
@@ -43,7 +50,7 @@ func TestMode(t *testing.T) {
 		t.Skip("Windows has no modes")
 	}
 	dir := filepath.Join(t.TempDir(), "home")
-	s := open(t, Config{Path: filepath.Join(dir, "clinvk.db")})
+	s := opened(t, Config{Path: filepath.Join(dir, "clinvk.db")})
 	if err := s.SaveResponse(t.Context(), record(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +76,7 @@ func record(i int) *store.Response {
 }
 
 func TestRetention(t *testing.T) {
-	s := open(t, Config{Path: filepath.Join(t.TempDir(), "clinvk.db"), MaxCount: 10})
+	s := opened(t, Config{Path: filepath.Join(t.TempDir(), "clinvk.db"), MaxCount: 10})
 	old := record(0)
 	old.Created = time.Now().Add(-2 * DefaultMaxAge)
 	working := record(1)
@@ -85,7 +92,7 @@ func TestRetention(t *testing.T) {
 		}
 	}
 	var n int
-	if err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM responses").Scan(&n); err != nil || n > 11 {
+	if err := s.write.QueryRowContext(t.Context(), "SELECT count(*) FROM responses").Scan(&n); err != nil || n > 11 {
 		t.Errorf("%d responses were kept, %v", n, err)
 	}
 	if _, err := s.Response(t.Context(), "", old.ID); !errors.Is(err, store.ErrNotFound) {
@@ -97,7 +104,7 @@ func TestRetention(t *testing.T) {
 }
 
 func TestRetentionOfBytes(t *testing.T) {
-	s := open(t, Config{Path: filepath.Join(t.TempDir(), "clinvk.db"), MaxBytes: 5 << 10})
+	s := opened(t, Config{Path: filepath.Join(t.TempDir(), "clinvk.db"), MaxBytes: 5 << 10})
 	for i := range pruneEvery {
 		r := record(i)
 		r.Output = json.RawMessage(`["` + strings.Repeat("x", 1<<10-10) + `"]`)
@@ -106,7 +113,7 @@ func TestRetentionOfBytes(t *testing.T) {
 		}
 	}
 	var n, newest int
-	row := s.db.QueryRowContext(t.Context(), "SELECT count(*), count(CASE WHEN id = ? THEN 1 END) FROM responses", record(pruneEvery-1).ID)
+	row := s.write.QueryRowContext(t.Context(), "SELECT count(*), count(CASE WHEN id = ? THEN 1 END) FROM responses", record(pruneEvery-1).ID)
 	if err := row.Scan(&n, &newest); err != nil || n != 5 || newest != 1 {
 		t.Errorf("%d responses were kept, of the newest %d, %v", n, newest, err)
 	}
@@ -114,8 +121,8 @@ func TestRetentionOfBytes(t *testing.T) {
 
 // TestFailedPrune: what was saved is saved.
 func TestFailedPrune(t *testing.T) {
-	s := open(t, Config{Path: filepath.Join(t.TempDir(), "clinvk.db")})
-	if _, err := s.db.ExecContext(t.Context(), "CREATE TRIGGER t BEFORE DELETE ON responses BEGIN SELECT RAISE(ABORT, 'no'); END"); err != nil {
+	s := opened(t, Config{Path: filepath.Join(t.TempDir(), "clinvk.db")})
+	if _, err := s.write.ExecContext(t.Context(), "CREATE TRIGGER t BEFORE DELETE ON responses BEGIN SELECT RAISE(ABORT, 'no'); END"); err != nil {
 		t.Fatal(err)
 	}
 	old := record(0)
@@ -152,17 +159,17 @@ func TestManyWriters(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	s := open(t, Config{Path: path})
+	s := opened(t, Config{Path: path})
 	var n int
-	if err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM responses").Scan(&n); err != nil || n != 60 {
+	if err := s.write.QueryRowContext(t.Context(), "SELECT count(*) FROM responses").Scan(&n); err != nil || n != 60 {
 		t.Errorf("%d of 60 were kept, %v", n, err)
 	}
 }
 
 func TestNewerFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "clinvk.db")
-	s := open(t, Config{Path: path})
-	if _, err := s.db.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
+	s := opened(t, Config{Path: path})
+	if _, err := s.write.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), Config{Path: path}); err == nil || !strings.Contains(err.Error(), "newer clinvk") {

@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+
+	"github.com/clinvk/clinvk/host/store"
+)
+
+// ChangeSession changes what c says. It fails with store.ErrNotFound, and with
+// store.ErrBusy when c has a Token and another store has leased the session.
+func (s *Store) ChangeSession(ctx context.Context, owner, id string, c store.Change) error {
+	return s.update(ctx, "changing session "+id, func(tx *sql.Tx) error {
+		row, err := rowOf(ctx, tx, owner, id)
+		if err != nil {
+			return err
+		}
+		if c.Token != nil {
+			if err := s.mayWrite(ctx, tx, row); err != nil {
+				return err
+			}
+		}
+		return change(ctx, tx, row, c)
+	})
+}
+
+func change(ctx context.Context, tx *sql.Tx, row int64, c store.Change) error {
+	tags, err := text(c.Tags, tidy)
+	if err != nil {
+		return err
+	}
+	metadata, err := text(c.Metadata, func(m map[string]string) map[string]string { return m })
+	if err != nil {
+		return err
+	}
+	var token []byte
+	if c.Token != nil {
+		token = *c.Token
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE sessions SET title = coalesce(?, title), status = coalesce(?, status), model = coalesce(?, model), mode = coalesce(?, mode),
+		workdir = coalesce(?, workdir), system = coalesce(?, system), tags = coalesce(?, tags), metadata = coalesce(?, metadata),
+		token = CASE WHEN ? THEN ? ELSE token END WHERE id = ?`,
+		c.Title, c.Status, c.Model, c.Mode, c.WorkingDir, c.System, tags, metadata, c.Token != nil, orNull(token), row)
+	if err != nil {
+		return err
+	}
+	if c.Tags != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM session_tags WHERE session = ? AND tag <> ''", row); err != nil {
+			return err
+		}
+		if err := putTags(ctx, tx, row, tidy(*c.Tags)); err != nil {
+			return err
+		}
+	}
+	if c.Title != nil {
+		if err := indexTitle(ctx, tx, row, *c.Title); err != nil {
+			return err
+		}
+	}
+	if c.Tags != nil || c.WorkingDir != nil {
+		return indexAgain(ctx, tx, row)
+	}
+	return nil
+}
+
+// text is JSON of what value points to, nil for nil.
+func text[T any](value *T, tidy func(T) T) (*string, error) {
+	if value == nil {
+		return nil, nil //nolint:nilnil // nothing is a value here
+	}
+	b, err := json.Marshal(tidy(*value))
+	return new(string(b)), err
+}
