@@ -142,7 +142,7 @@ func (m picker) View() tea.View {
 
 // lines are those below the filter.
 func (m picker) lines() []string {
-	rows := [][]string{{"AGE", "BACKEND", "TURNS", "TITLE", "DIRECTORY"}}
+	rows := [][]string{{"LAST TURN", "BACKEND", "TURNS", "TITLE", "DIRECTORY"}}
 	last := min(len(m.shown), m.top+m.rows())
 	for _, i := range m.shown[m.top:last] {
 		rows = append(rows, []string{age(i.UpdatedAt, m.now), printable(i.Backend), fmt.Sprint(i.Turns), printable(i.Title), printable(tilde(i.Workdir))})

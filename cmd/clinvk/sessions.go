@@ -93,7 +93,7 @@ func printSessions(out, note terminal, page sessionPage, offset int) error {
 		}
 		return err
 	}
-	rows := [][]string{{"ID", "AGE", "BACKEND", "TURNS", "STATUS", "TITLE", "DIRECTORY"}}
+	rows := [][]string{{"ID", "LAST TURN", "BACKEND", "TURNS", "STATUS", "TITLE", "DIRECTORY"}}
 	for _, i := range page.Sessions {
 		id, dir, when := i.ID, i.Workdir, i.UpdatedAt.Format(time.RFC3339)
 		if out.tty {
