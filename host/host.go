@@ -60,6 +60,8 @@ type Config struct {
 	// CommandLine makes the server listen besides on a Unix socket in its runtime
 	// directory, for the command line of the same user, who needs no key there.
 	CommandLine bool
+	// NoBackends starts no plugin and looks for none: for what needs the store only.
+	NoBackends bool
 	// Timings of the plugins' lives; zero fields have their documented values. They
 	// are no settings: clinvk chaos shortens them to show much in little time.
 	Timings supervisor.Timings
