@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -176,11 +175,14 @@ func (c *conversation) save(model, reason, status string, usage engine.Usage, to
 	return c.keeper.explain(c.session.ID, err)
 }
 
-// retire has the backend forget its session when that counts no more.
+// retire has the backend forget its session when that counts no more. A backend that
+// has gone on with it names it by the next token, in whatever way.
 func (c *conversation) retire(ctx context.Context, next []byte) {
-	if !bytes.Equal(c.session.Token, next) {
-		c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
+	sent := c.turn.Session != nil && len(c.turn.Session.Token) > 0
+	if sent && len(next) > 0 {
+		return
 	}
+	c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
 }
 
 func usageOf(u engine.Usage) store.Usage {

@@ -292,7 +292,7 @@ func TestHandOver(t *testing.T) {
 	if got := w.last().Session; got.Token != nil {
 		t.Errorf("b got the token of a: %q", got.Token)
 	}
-	if diff := cmp.Diff([]string{"a token 1", "a token 2"}, w.deleted); diff != "" {
+	if diff := cmp.Diff([]string{"a token 2"}, w.deleted); diff != "" { // the first became the second
 		t.Errorf("what a has forgotten: %s", diff)
 	}
 	w.must(t, ask("four", engine.Keep{ID: id}))
@@ -370,6 +370,9 @@ func TestFailed(t *testing.T) {
 			}
 			if got := w.last().Session.Token != nil; got != tt.token {
 				t.Errorf("token: %v", got)
+			}
+			if got := len(w.deleted) == 0; got != tt.token {
+				t.Errorf("forgotten: %q", w.deleted)
 			}
 		})
 	}

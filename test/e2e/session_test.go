@@ -297,3 +297,42 @@ func TestCancelThenContinue(t *testing.T) {
 		}
 	}
 }
+
+// TestSessionHoldsWhatToolsDid: in agent mode the CLI's own session goes on, over
+// restarts: it alone knows what its tools printed.
+func TestSessionHoldsWhatToolsDid(t *testing.T) {
+	k := newKeeper(t)
+	workdir := t.TempDir()
+	ids, printed := map[string]string{}, map[string]string{}
+	turn := func(t *testing.T, backend, prompt string) {
+		t.Helper()
+		ids[backend] = k.prompt(t, fields{
+			"prompt": prompt, "backend": backend, "session_id": ids[backend], "workdir": workdir, "approval_mode": "none", "sandbox_mode": "full",
+		}).SessionID
+	}
+	for _, backend := range realBackends {
+		t.Run("first/"+backend, func(t *testing.T) {
+			printed[backend] = nonce()
+			half := len(printed[backend]) / 2 // so that the call does not hold it
+			name, args := shellTool[backend]("echo " + printed[backend][:half] + "''" + printed[backend][half:])
+			raw, err := json.Marshal(args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			turn(t, backend, "one [[tool="+name+" args=b64:"+base64.StdEncoding.EncodeToString(raw)+"]]")
+		})
+	}
+	for _, word := range []string{"two", "three"} {
+		k.restart(t, word == "three")
+		for _, backend := range realBackends {
+			t.Run(word+"/"+backend, func(t *testing.T) {
+				n := nonce()
+				turn(t, backend, n)
+				calls := k.upstream(backend).find(n)
+				if len(calls) == 0 || !bytes.Contains(calls[len(calls)-1].Body, []byte(printed[backend])) {
+					t.Errorf("%d calls, and the last does not hold what the tool printed", len(calls))
+				}
+			})
+		}
+	}
+}
