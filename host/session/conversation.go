@@ -103,15 +103,32 @@ func (c *conversation) failed(cause *engine.Error) {
 		c.drop()
 		return
 	}
-	// The backend's session may hold the question, and the transcript does not.
 	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
 	defer cancel()
-	none := []byte(nil)
-	if err := c.keeper.config.Store.ChangeSession(ctx, c.session.Owner, c.session.ID, store.Change{Status: &status, Token: &none}); err != nil {
+	change := store.Change{Status: &status}
+	if !passing(cause.Code) {
+		change.Token = new([]byte)
+	}
+	if err := c.keeper.config.Store.ChangeSession(ctx, c.session.Owner, c.session.ID, change); err != nil {
 		c.keeper.log.Error("the end of a turn was not kept", "session", c.session.ID, "error", err)
 		return
 	}
-	c.retire(ctx, nil)
+	if change.Token != nil {
+		c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
+	}
+}
+
+// passing says of the failure of a turn without an answer that it had nothing to do with
+// the question. The backend's session may hold that, and goes on with it, because of
+// what else it holds. A question that is refused would be refused for ever.
+func passing(code engine.Code) bool {
+	switch code {
+	case engine.CodeUnauthenticated, engine.CodeRateLimited, engine.CodeQuotaExhausted, engine.CodeOverloaded,
+		engine.CodeUnavailable, engine.CodeUpstreamUnreachable, engine.CodeUpstreamFailure, engine.CodeCanceled:
+		return true
+	default:
+		return false
+	}
 }
 
 // said tells whether there is something of an answer to go on with.

@@ -335,9 +335,10 @@ func TestFork(t *testing.T) {
 }
 
 // TestFailed: what the client has seen of a failed turn is kept, and what it has not
-// seen is not; the backend's own session counts no more.
+// seen is not. The backend's own session counts no more when it may hold another answer.
 func TestFailed(t *testing.T) {
 	failure := engine.Errorf(engine.CodeOverloaded, "overloaded")
+	refusal := engine.Errorf(engine.CodeInvalidRequest, "refused")
 	canceled := engine.Errorf(engine.CodeCanceled, "gone")
 	for _, tt := range []struct {
 		name   string
@@ -348,7 +349,8 @@ func TestFailed(t *testing.T) {
 		token  bool
 	}{
 		{"refused", nil, failure, []string{"one", "answer to 1", "three"}, session.StatusActive, true},
-		{"at once", []engine.Event{&engine.Started{}}, failure, []string{"one", "answer to 1", "three"}, session.StatusError, false},
+		{"at once", []engine.Event{&engine.Started{}}, failure, []string{"one", "answer to 1", "three"}, session.StatusError, true},
+		{"for what it asks", []engine.Event{&engine.Started{}}, refusal, []string{"one", "answer to 1", "three"}, session.StatusError, false},
 		{"half-way", []engine.Event{&engine.Started{}, &engine.TextDelta{Text: "half"}}, failure, []string{"one", "answer to 1", "two", "half", "three"}, session.StatusError, false},
 		{"client gone", []engine.Event{&engine.Started{}, &engine.TextDelta{Text: "half"}}, canceled, []string{"one", "answer to 1", "two", "half", "three"}, session.StatusActive, false},
 	} {
