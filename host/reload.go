@@ -234,8 +234,12 @@ func (h *Host) files() (out []string) {
 func (h *Host) look() string {
 	sum := sha256.New()
 	for _, path := range h.files() {
-		text, err := os.ReadFile(path)
 		info, statErr := os.Stat(path)
+		if statErr == nil && !info.Mode().IsRegular() { // reading a pipe would wait
+			_, _ = fmt.Fprintf(sum, "%s: %v\n", path, info.Mode())
+			continue
+		}
+		text, err := os.ReadFile(path)
 		if err != nil || statErr != nil {
 			_, _ = fmt.Fprintf(sum, "%s: %v\n", path, errors.Join(err, statErr))
 			continue
