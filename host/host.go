@@ -86,10 +86,11 @@ type Host struct {
 	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
 
-	rescan  sync.Mutex // held during Rescan and Reload; guards entries and seen
-	entries []catalog.Entry
-	seen    string // what the files of the settings were at the last reload
-	state   atomic.Pointer[meta.ConfigState]
+	rescan   sync.Mutex // held during Rescan and Reload; guards entries and seen
+	entries  []catalog.Entry
+	keysFile atomic.Pointer[string] // of the settings that were read last; nil: those that hold
+	seen     string                 // what the files of the settings were at the last reload
+	state    atomic.Pointer[meta.ConfigState]
 }
 
 // New finds the plugins and builds all parts. Nothing is started yet.
