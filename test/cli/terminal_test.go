@@ -4,6 +4,8 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,6 +175,40 @@ func TestPromptIsInterrupted(t *testing.T) {
 			end(s)
 			s.exits(7)
 		})
+	}
+}
+
+// TestSpinner is seen while an answer is waited for, and gone after it.
+func TestSpinner(t *testing.T) {
+	h := newHome(t)
+	s := h.open(t, 80, "--ephemeral", "-m", "echo/slow", "one two three")
+	s.exits(0)
+	if shown := s.shown(); shown != "one two three\n" {
+		t.Errorf("the screen:\n%s", shown)
+	}
+	if !strings.Contains(s.written.String(), " echo/slow 0.") {
+		t.Errorf("no spinner is written: %q", s.written.String())
+	}
+}
+
+// colours are sequences that choose any.
+var colours = regexp.MustCompile(`\x1b\[[0-9;]+m`)
+
+func TestNoColour(t *testing.T) {
+	h := newHome(t)
+	h.run(t, "hi")
+	for _, args := range [][]string{{"sessions", "list"}, {"compare", "--backends", "echo", "hi"}, {"hi"}} {
+		for _, none := range []bool{true, false} {
+			plain := *h
+			if !none {
+				plain.env = slices.DeleteFunc(slices.Clone(h.env), func(v string) bool { return strings.HasPrefix(v, "NO_COLOR=") })
+			}
+			s := plain.open(t, 80, args...)
+			s.exits(0)
+			if colours.MatchString(s.written.String()) == none {
+				t.Errorf("%v, NO_COLOR %v: %q", args, none, s.written.String())
+			}
+		}
 	}
 }
 
