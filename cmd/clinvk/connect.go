@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/clinvk/clinvk/host"
 	"github.com/clinvk/clinvk/host/catalog/trust"
@@ -125,9 +124,6 @@ func dialing(dial func(context.Context) (net.Conn, error)) *http.Client {
 	}}
 }
 
-// pipeSize is the buffer of connections within the process, in bytes.
-const pipeSize = 64 << 10
-
 // start runs a host in this process. It goes on when ctx ends, so that turns are ended
 // properly, until close is called.
 func (o connectOptions) start(ctx context.Context, s streams, c host.Config) (*connection, error) {
@@ -144,7 +140,7 @@ func (o connectOptions) start(ctx context.Context, s streams, c host.Config) (*c
 	if err != nil {
 		return nil, err
 	}
-	ln := bufconn.Listen(pipeSize)
+	ln := newPipes()
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- h.Serve(serving, ln, func() { close(ready) }) }()
@@ -157,7 +153,7 @@ func (o connectOptions) start(ctx context.Context, s streams, c host.Config) (*c
 	case <-ctx.Done():
 		return nil, errors.Join(context.Cause(ctx), end())
 	}
-	local := &client.Client{Base: localBase, HTTP: dialing(ln.DialContext)}
+	local := &client.Client{Base: localBase, HTTP: dialing(ln.dial)}
 	return &connection{Client: local, settings: c.Settings, close: end}, nil
 }
 

@@ -80,10 +80,23 @@ func cut(cell string, width int, columns []elastic, column int) string {
 	}
 	for _, e := range columns {
 		if e.column == column && e.tail {
-			return ansi.TruncateLeft(cell, over+1, "…")
+			return "…" + ending(cell, width-1)
 		}
 	}
 	return ansi.Truncate(cell, width, "…")
+}
+
+// ending is the part at the end of a text that has room in width columns. A wide
+// character is shown whole or not at all.
+func ending(text string, width int) string {
+	over := lipgloss.Width(text) - width
+	if over <= 0 {
+		return text
+	}
+	if out := ansi.TruncateLeft(text, over, ""); lipgloss.Width(out) <= width {
+		return out
+	}
+	return ansi.TruncateLeft(text, over+1, "")
 }
 
 // age says roughly how long ago t was.

@@ -90,10 +90,7 @@ func (in *input) word() int {
 // view is the part around the cursor that has room in width columns, and the cursor's
 // column.
 func (in *input) view(width int) (text string, cursor int) {
-	before, after := oneRow(in.text[:in.at]), oneRow(in.text[in.at:])
-	if over := lipgloss.Width(before) - width + 1; over > 0 {
-		before = ansi.TruncateLeft(before, over, "")
-	}
+	before, after := ending(oneRow(in.text[:in.at]), width-1), oneRow(in.text[in.at:])
 	return ansi.Truncate(before+after, width, ""), lipgloss.Width(before)
 }
 

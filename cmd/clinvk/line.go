@@ -28,9 +28,15 @@ func readLine(ctx context.Context, s streams, earlier []string) (string, error) 
 	return text, err
 }
 
-// onTerminal runs a model on stdin and stderr until it ends.
+// leave asks a model to end and to leave nothing on the screen.
+type leave struct{}
+
+// onTerminal runs a model on stdin and stderr until it ends, or ctx does. A context of
+// the program's own would end it with all that it shows still on the screen.
 func onTerminal(ctx context.Context, s streams, m tea.Model) (tea.Model, error) {
-	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(s.in), tea.WithOutput(s.err), tea.WithEnvironment(os.Environ()), tea.WithoutSignalHandler())
+	p := tea.NewProgram(m, tea.WithInput(s.in), tea.WithOutput(s.err), tea.WithEnvironment(os.Environ()), tea.WithoutSignalHandler())
+	stop := context.AfterFunc(ctx, func() { p.Send(leave{}) })
+	defer stop()
 	end, err := p.Run()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -59,6 +65,9 @@ func (m line) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		m.width = msg.Width
 		return m, nil
+	case leave:
+		m.done = true
+		return m, tea.Quit
 	case tea.KeyPressMsg:
 		switch msg.String() {
 		case "enter":
@@ -66,7 +75,8 @@ func (m line) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			return m, tea.Quit
 		case "ctrl+c":
 			return m.recall(len(m.earlier)), nil
-		case "ctrl+d":
+		case "ctrl+d", "ctrl+space", "ctrl+@":
+			// Linux makes a NUL of a Ctrl-D that was typed while an answer came.
 			if len(m.input.text) == 0 {
 				m.done, m.ended = true, true
 				return m, tea.Quit

@@ -63,6 +63,9 @@ func (m picker) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
 		return m.move(0), nil
+	case leave:
+		m.done = true
+		return m, tea.Quit
 	case tea.KeyPressMsg:
 		switch msg.String() {
 		case "enter":
@@ -75,6 +78,11 @@ func (m picker) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		case "esc":
 			m.done = true
 			return m, tea.Quit
+		case "ctrl+d":
+			if len(m.filter.text) == 0 {
+				m.done = true
+				return m, tea.Quit
+			}
 		case "ctrl+c":
 			m.done, m.cancelled = true, true
 			return m, tea.Quit

@@ -6,119 +6,37 @@ import (
 	"database/sql"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/charmbracelet/x/vt"
-	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
 	_ "modernc.org/sqlite" // to make sessions older than they are
 
-	"github.com/clinvk/clinvk/host/hosttest"
 	"github.com/clinvk/clinvk/test/harness"
 )
 
 var update = flag.Bool("update", false, "write docs/terminal.md anew")
 
 // widths are those of a terminal as it opens, and of a wide one.
-var widths = []int{80, 140}
+var widths = []uint16{80, 140}
 
-// lines of the emulated terminals.
-const lines = 24
-
-// terminal is a command on an emulated terminal.
-type terminal struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	pty    *os.File
-	screen *vt.SafeEmulator
-	ended  chan struct{}
-}
-
-// show starts a command on a terminal of its own.
-func (h *home) show(t *testing.T, columns int, args ...string) *terminal {
-	t.Helper()
-	s := &terminal{t: t, cmd: h.command(t, args...), screen: vt.NewSafeEmulator(columns, lines), ended: make(chan struct{})}
-	var err error
-	if s.pty, err = pty.StartWithSize(s.cmd, &pty.Winsize{Rows: lines, Cols: uint16(columns)}); err != nil {
-		t.Fatal(err)
-	}
-	go func() { // an error is the end of the command
-		defer close(s.ended)
-		_, _ = io.Copy(s.screen, s.pty)
-	}()
-	go func() { _, _ = io.Copy(s.pty, s.screen) }() // what the terminal answers, until it is closed
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill() // it has ended, if all went well
-		<-s.ended
-		_ = s.screen.Close()
-		_ = s.pty.Close()
-	})
-	return s
-}
-
-// text is what can be read.
-func (s *terminal) text() string {
-	var b strings.Builder
-	for y := range lines {
-		var line strings.Builder
-		for x := 0; x < s.screen.Width(); {
-			cell := s.screen.CellAt(x, y)
-			if cell == nil || cell.Width == 0 {
-				line.WriteByte(' ')
-				x++
-				continue
-			}
-			line.WriteString(cell.Content)
-			x += cell.Width
-		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-	}
-	return strings.TrimRight(b.String(), "\n") + "\n"
-}
-
-// wait waits until the screen is like a pattern, and returns it.
-func (s *terminal) wait(pattern string) string {
+// look waits until the screen is like a pattern, and returns it.
+func (s *screen) look(pattern string) string {
 	s.t.Helper()
 	like := regexp.MustCompile("(?m)" + pattern)
-	defer func() {
-		if s.t.Failed() {
-			s.t.Logf("the screen is\n%s", s.text())
-		}
-	}()
-	hosttest.Eventually(s.t, startTime, fmt.Sprintf("%q is on the screen", pattern), func() bool { return like.MatchString(s.text()) })
-	return s.text()
+	s.until(fmt.Sprintf("%q is on the screen", pattern), like.MatchString)
+	return s.shown()
 }
 
-func (s *terminal) press(keys string) {
+// end waits for the end and returns what is left on the screen.
+func (s *screen) end(code int) string {
 	s.t.Helper()
-	if _, err := s.pty.WriteString(keys); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// exits waits for the end, checks the exit code, and that the cursor is there again.
-func (s *terminal) exits(code int) string {
-	s.t.Helper()
-	select {
-	case <-s.ended:
-	case <-time.After(startTime):
-		s.t.Fatalf("it does not end; the screen is\n%s", s.text())
-	}
-	err := s.cmd.Wait()
-	if got := exitCode(err); err == nil && code != 0 || err != nil && got != code {
-		s.t.Errorf("it exits with %d, not %d:\n%s", got, code, s.text())
-	}
-	if s.screen.CursorHidden() {
-		s.t.Error("the cursor is hidden")
-	}
-	return s.text()
+	s.exits(code)
+	return s.shown()
 }
 
 // capture is one picture of the page.
@@ -179,7 +97,7 @@ const tasks = `- {backend: echo, name: first, prompt: "one line"}
 `
 
 // walk shows one picture after the other on terminals of one width.
-func walk(t *testing.T, columns int) (screens []string) {
+func walk(t *testing.T, columns uint16) (screens []string) {
 	h := newHome(t)
 	h.env = append(h.env, "CLINVK_CONFIG="+filepath.Join(h.dir, "config.yaml"))
 	for name, text := range map[string]string{
@@ -194,41 +112,32 @@ func walk(t *testing.T, columns int) (screens []string) {
 
 	first := newHome(t)
 	first.env = append(first.env, "CLINVK_BACKEND=echo")
-	s := first.show(t, columns, "-m", "slow", "one two three")
-	s.wait("one two three")
-	add(s.exits(0))
+	s := first.open(t, columns, "-m", "slow", "one two three")
+	s.look("one two three")
+	add(s.end(0))
 
 	h.furnish(t)
-	add(h.show(t, columns, "sessions", "list").exits(0))
+	add(h.open(t, columns, "sessions", "list").end(0))
 
-	s = h.show(t, columns, "resume")
-	add(s.wait("esc leaves"))
+	s = h.open(t, columns, "resume")
+	add(s.look("esc leaves"))
 	s.press("\x1b[B") // down
-	s.wait("^> .*teapot")
+	s.look("^> .*teapot")
 	s.press("tea")
-	s.wait("2 of 5")
-	add(s.wait("^> .*tea"))
+	s.look("2 of 5")
+	add(s.look("^> .*tea"))
 	s.press("\r")
-	s.wait("Ctrl-D ends the conversation")
-	s.wait("^>$")
+	s.look("Ctrl-D ends the conversation")
+	s.look("^>$")
 	s.press("And with milk?\r")
-	s.wait("^And with milk[?]$")
-	add(s.wait("^>$"))
+	s.look("^And with milk[?]$")
+	add(s.look("^>$"))
 	s.press("\x04") // Ctrl-D
-	s.exits(0)
+	s.end(0)
 
-	add(h.show(t, columns, "compare", "--backends", "echo,parrot", "What is the best tea?").exits(0))
-	add(h.show(t, columns, "parallel", "-f", "tasks.yaml").exits(5))
+	add(h.open(t, columns, "compare", "--backends", "echo,parrot", "What is the best tea?").end(0))
+	add(h.open(t, columns, "parallel", "-f", "tasks.yaml").end(5))
 
-	// Escape and Ctrl-C leave the list as they should.
-	s = h.show(t, columns, "resume")
-	s.wait("esc leaves")
-	s.press("\x1b")
-	s.exits(4)
-	s = h.show(t, columns, "resume")
-	s.wait("esc leaves")
-	s.press("\x03")
-	s.exits(7)
 	return screens
 }
 
