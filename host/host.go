@@ -60,6 +60,8 @@ type Config struct {
 	// CommandLine makes the server listen besides on a Unix socket in its runtime
 	// directory, for the command line of the same user, who needs no key there.
 	CommandLine bool
+	// NoBackends starts no plugin and looks for none: for what needs the store only.
+	NoBackends bool
 	// Timings of the plugins' lives; zero fields have their documented values. They
 	// are no settings: clinvk chaos shortens them to show much in little time.
 	Timings supervisor.Timings
@@ -84,10 +86,11 @@ type Host struct {
 	// Refused lists plugins that New found and that must not run, with the reason.
 	Refused []catalog.Entry
 
-	rescan  sync.Mutex // held during Rescan and Reload; guards entries and seen
-	entries []catalog.Entry
-	seen    string // what the files of the settings were at the last reload
-	state   atomic.Pointer[meta.ConfigState]
+	rescan   sync.Mutex // held during Rescan and Reload; guards entries and seen
+	entries  []catalog.Entry
+	keysFile atomic.Pointer[string] // of the settings that were read last; nil: those that hold
+	seen     string                 // what the files of the settings were at the last reload
+	state    atomic.Pointer[meta.ConfigState]
 }
 
 // New finds the plugins and builds all parts. Nothing is started yet.

@@ -23,6 +23,7 @@ type Plugins struct {
 	Mode trust.Mode
 
 	search   catalog.Config
+	none     bool
 	replaced chan struct{} // closed when others have taken their place
 }
 
@@ -39,7 +40,7 @@ func NewPlugins(c Config) *Plugins {
 			Dirs: slices.Concat(c.PluginDirs, s.Plugins.Dirs), Executable: c.Executable, Insecure: c.InsecurePluginDirs,
 			Only: s.Plugins.Allow,
 		},
-		replaced: make(chan struct{}),
+		none: c.NoBackends, replaced: make(chan struct{}),
 	}
 	p.Policy = trust.New(trust.Config{
 		Mode: p.Mode, Lock: p.Lock, Bundled: c.Bundled, BundledDirs: catalog.BundledDirs(c.Executable),
@@ -51,5 +52,8 @@ func NewPlugins(c Config) *Plugins {
 // Scan lists the plugins that the configuration allows. No policy has been asked
 // about them yet.
 func (p *Plugins) Scan(ctx context.Context) ([]catalog.Entry, error) {
+	if p.none {
+		return nil, nil
+	}
 	return catalog.Scan(ctx, p.search)
 }

@@ -34,9 +34,13 @@ func (h *Host) Reload(ctx context.Context) error {
 
 // reload is Reload for those who hold rescan.
 func (h *Host) reload(ctx context.Context) error {
+	files := h.files()
 	h.seen = h.look()
 	old := h.live.Load()
 	next, entries, err := h.next(ctx, old)
+	if !slices.Equal(files, h.files()) {
+		h.seen = "" // the keys are in another file, which nobody has looked at: once more
+	}
 	if err == nil {
 		err = h.swap(ctx, old, next, entries)
 	}
@@ -68,6 +72,7 @@ func (h *Host) next(ctx context.Context, old *live) (*live, []catalog.Entry, err
 	if err != nil {
 		return nil, nil, err
 	}
+	h.keysFile.Store(&s.Server.APIKeysFile)
 	if s.Path == "" && old.settings.Path != "" {
 		return nil, nil, fmt.Errorf("%s is gone; what was read of it holds until a restart", old.settings.Path)
 	}
@@ -214,10 +219,14 @@ func (h *Host) settingsChanged(ctx context.Context) {
 	}
 }
 
-// files are those that the settings are read from, with what they link to.
+// files are those that the settings are read from, with what they link to: also the
+// keys of settings that were refused, perhaps because of them.
 func (h *Host) files() (out []string) {
 	paths := []string{h.config.File}
 	keys := apikeys.Sources{File: h.live.Load().settings.Server.APIKeysFile}
+	if last := h.keysFile.Load(); last != nil {
+		keys.File = *last
+	}
 	if path, err := keys.Path(); err == nil && path != "" {
 		paths = append(paths, path)
 	}
@@ -234,8 +243,12 @@ func (h *Host) files() (out []string) {
 func (h *Host) look() string {
 	sum := sha256.New()
 	for _, path := range h.files() {
-		text, err := os.ReadFile(path)
 		info, statErr := os.Stat(path)
+		if statErr == nil && !info.Mode().IsRegular() { // reading a pipe would wait
+			_, _ = fmt.Fprintf(sum, "%s: %v\n", path, info.Mode())
+			continue
+		}
+		text, err := os.ReadFile(path)
 		if err != nil || statErr != nil {
 			_, _ = fmt.Fprintf(sum, "%s: %v\n", path, errors.Join(err, statErr))
 			continue

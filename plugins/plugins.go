@@ -475,7 +475,8 @@ type Finish struct {
 	StopSequence string
 	// Model that answered.
 	Model string
-	// SessionToken for Session.Token of a later turn, at most 4 KiB.
+	// SessionToken for Session.Token of a later turn, at most 4 KiB. After SessionResume
+	// the token before it is of no use any more.
 	SessionToken []byte
 	// LiveToken for Live.Token of the next turn; empty: not kept.
 	LiveToken []byte

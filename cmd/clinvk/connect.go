@@ -43,6 +43,7 @@ func (o *connectOptions) flags(cmd *cobra.Command) {
 type connection struct {
 	*client.Client
 	settings *config.Config
+	bare     bool // it is within this process and has no backend
 	// close ends what was started for it.
 	close func() error
 }
@@ -55,17 +56,46 @@ func (o connectOptions) connect(ctx context.Context, s streams, needs func(*conf
 	if err != nil {
 		return nil, err
 	}
+	if c := o.remote(ctx, settings); c != nil {
+		return c, nil
+	}
+	if backends := needs(settings); len(backends) > 0 && len(settings.Plugins.Allow) == 0 {
+		settings.Plugins.Allow = backends
+	}
+	return o.start(ctx, s, host.Config{Settings: settings})
+}
+
+// records is connect for what needs the sessions only: within this process it starts
+// no plugin.
+func (o connectOptions) records(ctx context.Context, s streams) (*connection, error) {
+	settings, err := config.Load(o.config, os.Environ())
+	if err != nil {
+		return nil, err
+	}
+	if c := o.remote(ctx, settings); c != nil {
+		return c, nil
+	}
+	c, err := o.start(ctx, s, host.Config{Settings: settings, NoBackends: true})
+	if err != nil {
+		return nil, err
+	}
+	c.bare = true
+	return c, nil
+}
+
+// remote is the server that is named or that runs; nil: there is none, or none is wanted.
+func (o connectOptions) remote(ctx context.Context, settings *config.Config) *connection {
 	nothing := func() error { return nil }
 	if address := cmp.Or(o.server, os.Getenv("CLINVK_SERVER")); address != "" && !o.inProcess {
 		key, _, _ := strings.Cut(os.Getenv("CLINVK_API_KEYS"), ",")
-		return &connection{&client.Client{Base: address, Key: strings.TrimSpace(key)}, settings, nothing}, nil
+		return &connection{Client: &client.Client{Base: address, Key: strings.TrimSpace(key)}, settings: settings, close: nothing}
 	}
 	if !o.inProcess && len(o.pluginDirs) == 0 && o.config == "" {
 		if c := running(ctx, settings.Home); c != nil {
-			return &connection{c, settings, nothing}, nil
+			return &connection{Client: c, settings: settings, close: nothing}
 		}
 	}
-	return o.start(ctx, s, settings, needs(settings))
+	return nil
 }
 
 // localBase is the address within connections that need none.
@@ -100,21 +130,17 @@ const pipeSize = 64 << 10
 
 // start runs a host in this process. It goes on when ctx ends, so that turns are ended
 // properly, until close is called.
-func (o connectOptions) start(ctx context.Context, s streams, settings *config.Config, backends []string) (*connection, error) {
+func (o connectOptions) start(ctx context.Context, s streams, c host.Config) (*connection, error) {
 	ours, err := trust.ParseBundled(bundled)
 	if err != nil {
 		return nil, err
 	}
-	if len(backends) > 0 && len(settings.Plugins.Allow) == 0 {
-		settings.Plugins.Allow = backends
-	}
-	logger := slog.New(slog.DiscardHandler)
+	c.Bundled, c.PluginDirs, c.Executable, c.Version = ours, o.pluginDirs, host.Executable(), version
+	c.Logger = slog.New(slog.DiscardHandler)
 	if o.debug || os.Getenv("CLINVK_DEBUG") != "" {
-		logger = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.Logger = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	h, err := host.New(ctx, host.Config{
-		Bundled: ours, Settings: settings, PluginDirs: o.pluginDirs, Executable: host.Executable(), Version: version, Logger: logger,
-	})
+	h, err := host.New(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +157,8 @@ func (o connectOptions) start(ctx context.Context, s streams, settings *config.C
 	case <-ctx.Done():
 		return nil, errors.Join(context.Cause(ctx), end())
 	}
-	c := &client.Client{Base: localBase, HTTP: dialing(ln.DialContext)}
-	return &connection{c, settings, end}, nil
+	local := &client.Client{Base: localBase, HTTP: dialing(ln.DialContext)}
+	return &connection{Client: local, settings: c.Settings, close: end}, nil
 }
 
 // all needs every backend.

@@ -24,7 +24,6 @@ const (
 // exitCodes by the code of a server's error.
 var exitCodes = map[string]int{
 	"backend_unavailable": exitBackend, "model_not_found": exitBackend, "backend_unauthenticated": exitBackend,
-	"session_not_found": exitSession, "session_busy": exitSession,
 	"timeout": exitTimeout, "queue_timeout": exitTimeout, "cancelled": exitCancelled,
 	"invalid_request": exitGeneral, "unsupported": exitGeneral, "unauthorized": exitGeneral, "not_found": exitGeneral,
 }
@@ -33,6 +32,9 @@ var exitCodes = map[string]int{
 func exitCode(err error) int {
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return exitConfig
+	}
+	if aboutSession(err) {
+		return exitSession
 	}
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		return exitOf(e.Code, e.ExitCode)

@@ -15,12 +15,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clinvk/clinvk/host/client"
+	"github.com/clinvk/clinvk/host/config"
 )
 
 // promptOptions are the flags of a prompt.
 type promptOptions struct {
 	connectOptions
 	turnOptions
+	keepOptions
 	output    string
 	outputSet bool // by the flag
 	verbose   bool
@@ -101,6 +103,9 @@ func addPrompt(root *cobra.Command, s streams) {
 	root.Args = cobra.ArbitraryArgs
 	root.Example = "  clinvk \"explain this repository\"\n  git diff | clinvk -b codex \"review this\"\n  clinvk -m claude/opus -o json \"hi\""
 	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := o.check(cmd); err != nil {
+			return err
+		}
 		prompt, err := readPrompt(cmd.Context(), args, s)
 		if err != nil {
 			return err
@@ -116,6 +121,7 @@ func addPrompt(root *cobra.Command, s streams) {
 	f.StringVarP(&o.output, "output", "o", outputText, "text, json or stream-json (default: output.format of the configuration)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show on stderr what the backend thinks and does")
 	o.turnOptions.flags(root)
+	o.keepOptions.flags(root)
 	o.connectOptions.flags(root)
 }
 
@@ -124,22 +130,47 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 	if err != nil {
 		return err
 	}
-	if err := checkPromptOutput(o.output); err != nil {
+	if err := o.checkForm(); err != nil {
 		return err
 	}
 	stop := terminalOf(s.err).spin(o.waiting())
 	defer func() { stop() }()
-	c, err := o.connect(ctx, s, only(o.backend, o.model))
+	c, err := o.enter(ctx, s, q)
 	if err != nil {
 		return err
 	}
 	defer closing(c, &err)
-	shown := c.settings.Output
-	if !o.outputSet {
-		o.output = cmp.Or(shown.Format, outputText)
+	o.settle(c.settings)
+	session, err := o.ask(ctx, c, q, stop, s)
+	if err == nil && o.output == outputText && !o.dryRun {
+		err = terminalOf(s.err).tell(session)
 	}
-	o.dryRun = o.dryRun || c.settings.UnifiedFlags.DryRun
-	return softly(ctx, c, func(ctx context.Context) error {
+	return err
+}
+
+// checkForm checks the form of output.
+func (o promptOptions) checkForm() error {
+	switch o.output {
+	case outputText, outputStream, outputJSON:
+		return nil
+	}
+	return fmt.Errorf("the output is %q; it must be text, json or stream-json", o.output)
+}
+
+// settle takes from the settings what the flags do not say.
+func (o *promptOptions) settle(c *config.Config) {
+	if !o.outputSet {
+		o.output = cmp.Or(c.Output.Format, outputText)
+	}
+	o.verbose = o.verbose || c.UnifiedFlags.Verbose
+	o.dryRun = o.dryRun || c.UnifiedFlags.DryRun
+}
+
+// ask sends a prompt and shows the answer. It returns the session that the answer is
+// kept in, if it is and the form of output tells; stop ends the spinner. When ctx ends,
+// the turn is ended properly.
+func (o promptOptions) ask(ctx context.Context, c *connection, q map[string]any, stop func(), s streams) (session string, err error) {
+	err = softly(ctx, c, func(ctx context.Context) error {
 		if o.output == outputJSON || o.dryRun {
 			q["output_format"] = outputJSON
 			var answer json.RawMessage
@@ -153,21 +184,16 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 			return writeJSON(s.out, answer)
 		}
 		q["output_format"] = outputStream
+		shown := c.settings.Output
 		p := printer{
-			out: terminalOf(s.out), err: terminalOf(s.err), verbose: o.verbose || c.settings.UnifiedFlags.Verbose,
+			out: terminalOf(s.out), err: terminalOf(s.err), verbose: o.verbose,
 			raw: o.output == outputStream, tokens: shown.ShowTokens, timing: shown.ShowTiming, quiet: sync.OnceFunc(stop),
 		}
 		err := c.Stream(ctx, "/api/v1/prompt", q, p.event)
+		session = p.session
 		return errors.Join(p.end(err), err)
 	})
-}
-
-func checkPromptOutput(name string) error {
-	switch name {
-	case outputText, outputStream, outputJSON:
-		return nil
-	}
-	return fmt.Errorf("the output is %q; it must be text, json or stream-json", name)
+	return session, err
 }
 
 // waiting is what the spinner says.
@@ -191,9 +217,11 @@ type printer struct {
 	last           byte   // of what was written
 	failed         bool   // an error was written
 	cost           string // what is told at the end
+	session        string // that the events belong to
 }
 
 func (p *printer) event(e client.Event) error {
+	p.session = e.SessionID
 	if p.raw {
 		p.quiet()
 		_, err := fmt.Fprintf(p.out, "%s\n", e.Line)

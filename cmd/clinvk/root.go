@@ -28,7 +28,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.AddCommand(newServe(s), newParallel(s), newChain(s), newCompare(s), newBackends(s), newDoctor(s), newConfig(s), newPlugin(s), newChaos(s), newChaosPlugin(), newVersion(s), newMan())
+	root.AddCommand(newServe(s), newParallel(s), newChain(s), newCompare(s), newResume(s), newSessions(s), newBackends(s), newDoctor(s), newConfig(s), newPlugin(s), newChaos(s), newChaosPlugin(), newVersion(s), newMan())
 	completions(root)
 	for _, cmd := range root.Commands() {
 		completions(cmd)

@@ -166,7 +166,12 @@ func (r answerResult) title(total, width int) string {
 		}
 	}
 	t += fmt.Sprintf("  %.1fs ", (time.Duration(r.DurationMS) * time.Millisecond).Seconds())
-	return t + strings.Repeat("─", max(0, width-lipgloss.Width(t)))
+	return ruled(t, width)
+}
+
+// ruled is a title, filled up to the width with a line.
+func ruled(title string, width int) string {
+	return title + strings.Repeat("─", max(0, width-lipgloss.Width(title)))
 }
 
 // failure is the error of the first turn that failed; nil: all worked.

@@ -125,6 +125,17 @@ func TestGopassFailsClosed(t *testing.T) {
 	})
 }
 
+// TestNoComment: what looks like a comment in the environment does not leave a server
+// without a key.
+func TestNoComment(t *testing.T) {
+	for _, given := range [][]string{{"#secret"}, {"one", "#secret"}} {
+		keys, err := Sources{Keys: given}.Load(t.Context())
+		if err == nil || keys != nil || !strings.Contains(err.Error(), "must not be empty or begin with #") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v, %v", given, keys, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("a\n#b\nname:" + hexOf("x"))
 	f.Add("a:b:c\n name:00")

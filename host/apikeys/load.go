@@ -52,6 +52,9 @@ func (s Sources) Load(ctx context.Context) ([]Key, error) {
 	if err != nil {
 		return nil, &Error{Err: err}
 	}
+	if len(keys) < len(s.Keys) { // it would be a comment in a file, and there may be no key left
+		return nil, &Error{Err: errors.New("a key must not be empty or begin with #")}
+	}
 	for _, source := range []struct {
 		name, key string
 		read      func(ctx context.Context) ([]byte, error)

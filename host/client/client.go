@@ -37,6 +37,15 @@ type Error struct {
 	RetryAfterMS int64  `json:"retry_after_ms"`
 	ExitCode     *int   `json:"exit_code"`
 	StderrTail   string `json:"stderr_tail"`
+	// Errors says which fields of the request are at fault; empty: no single one is.
+	Errors []FieldError `json:"errors"`
+}
+
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	// Pointer is a JSON Pointer.
+	Pointer string `json:"pointer"`
+	Message string `json:"message"`
 }
 
 func (e *Error) Error() string { return e.Detail }
@@ -56,6 +65,21 @@ func (c *Client) Get(ctx context.Context, path string, out any) error {
 // answered with one.
 func (c *Client) Post(ctx context.Context, path string, in, out any) error {
 	return c.do(ctx, http.MethodPost, path, in, out)
+}
+
+// Patch sends in, which changes what is at a path, and reads the answer into out.
+func (c *Client) Patch(ctx context.Context, path string, in, out any) error {
+	return c.do(ctx, http.MethodPatch, path, in, out)
+}
+
+// Delete deletes what is at a path.
+func (c *Client) Delete(ctx context.Context, path string) error {
+	response, err := c.send(ctx, http.MethodDelete, path, nil)
+	if err != nil {
+		return err
+	}
+	_ = response.Body.Close() // it has no body
+	return nil
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
@@ -101,7 +125,7 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 		return nil, fmt.Errorf("%w at %s", ErrNoServer, c.Base)
 	case err != nil:
 		return nil, fmt.Errorf("asking the server: %w", err)
-	case response.StatusCode != http.StatusOK:
+	case response.StatusCode != http.StatusOK && response.StatusCode != http.StatusNoContent:
 		defer response.Body.Close()
 		return nil, problem(response)
 	}
@@ -123,6 +147,7 @@ func problem(response *http.Response) error {
 type Event struct {
 	Type      string          `json:"type"`
 	Backend   string          `json:"backend"`
+	SessionID string          `json:"session_id"`
 	Timestamp time.Time       `json:"timestamp"`
 	Sequence  int             `json:"sequence"`
 	Index     *int            `json:"index"`

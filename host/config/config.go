@@ -167,8 +167,8 @@ type UnifiedFlags struct {
 
 // Session is session.
 type Session struct {
-	// AutoResume has a prompt on the command line continue the latest conversation; true
-	// unless it is set to false.
+	// AutoResume has a prompt on the command line continue the latest conversation of its
+	// directory and backend. It is off by default: two questions need not belong together.
 	AutoResume *bool `yaml:"auto_resume"`
 	// RetentionDays is how long a conversation is kept; absent: 30; 0: for ever.
 	RetentionDays *int `yaml:"retention_days"`

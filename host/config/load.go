@@ -36,7 +36,7 @@ func defaults() map[string]any {
 		"unified_flags": map[string]any{
 			"approval_mode": approvalNames[0], "sandbox_mode": sandboxNames[0], "verbose": false, "dry_run": false,
 		},
-		"session": map[string]any{"auto_resume": true, "retention_days": int64(defaultRetentionDays), "store_token_usage": true},
+		"session": map[string]any{"auto_resume": false, "retention_days": int64(defaultRetentionDays), "store_token_usage": true},
 		"output":  map[string]any{"format": formatNames[0], "show_tokens": false, "show_timing": false, "color": true},
 		"server": map[string]any{
 			"host": DefaultHost, "port": int64(DefaultPort), "max_request_body_bytes": int64(32 << 20),

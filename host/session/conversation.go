@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -104,15 +103,32 @@ func (c *conversation) failed(cause *engine.Error) {
 		c.drop()
 		return
 	}
-	// The backend's session may hold the question, and the transcript does not.
 	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
 	defer cancel()
-	none := []byte(nil)
-	if err := c.keeper.config.Store.ChangeSession(ctx, c.session.Owner, c.session.ID, store.Change{Status: &status, Token: &none}); err != nil {
+	change := store.Change{Status: &status}
+	if !passing(cause.Code) {
+		change.Token = new([]byte)
+	}
+	if err := c.keeper.config.Store.ChangeSession(ctx, c.session.Owner, c.session.ID, change); err != nil {
 		c.keeper.log.Error("the end of a turn was not kept", "session", c.session.ID, "error", err)
 		return
 	}
-	c.retire(ctx, nil)
+	if change.Token != nil {
+		c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
+	}
+}
+
+// passing says of the failure of a turn without an answer that it had nothing to do with
+// the question. The backend's session may hold that, and goes on with it, because of
+// what else it holds. A question that is refused would be refused for ever.
+func passing(code engine.Code) bool {
+	switch code {
+	case engine.CodeUnauthenticated, engine.CodeRateLimited, engine.CodeQuotaExhausted, engine.CodeOverloaded,
+		engine.CodeUnavailable, engine.CodeUpstreamUnreachable, engine.CodeUpstreamFailure, engine.CodeCanceled:
+		return true
+	default:
+		return false
+	}
 }
 
 // said tells whether there is something of an answer to go on with.
@@ -176,11 +192,14 @@ func (c *conversation) save(model, reason, status string, usage engine.Usage, to
 	return c.keeper.explain(c.session.ID, err)
 }
 
-// retire has the backend forget its session when that counts no more.
+// retire has the backend forget its session when that counts no more. A backend that
+// has gone on with it names it by the next token, in whatever way.
 func (c *conversation) retire(ctx context.Context, next []byte) {
-	if !bytes.Equal(c.session.Token, next) {
-		c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
+	sent := c.turn.Session != nil && len(c.turn.Session.Token) > 0
+	if sent && len(next) > 0 {
+		return
 	}
+	c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
 }
 
 func usageOf(u engine.Usage) store.Usage {

@@ -91,12 +91,15 @@ func (k *Keeper) Execute(ctx context.Context, t *engine.Turn) (*engine.Execution
 	if err != nil {
 		return nil, err
 	}
+	begun := false
+	defer func() {
+		if !begun { // also when the engine panicked: the session must not stay taken
+			c.drop()
+		}
+	}()
 	x, err := k.config.Engine.Execute(ctx, c.turn)
-	if err != nil {
-		c.Failed(engine.AsError(err))
-		return nil, err
-	}
-	return x, nil
+	begun = err == nil
+	return x, err
 }
 
 // open finds or names the session, takes it for this turn, and makes the turn that

@@ -292,7 +292,7 @@ func TestHandOver(t *testing.T) {
 	if got := w.last().Session; got.Token != nil {
 		t.Errorf("b got the token of a: %q", got.Token)
 	}
-	if diff := cmp.Diff([]string{"a token 1", "a token 2"}, w.deleted); diff != "" {
+	if diff := cmp.Diff([]string{"a token 2"}, w.deleted); diff != "" { // the first became the second
 		t.Errorf("what a has forgotten: %s", diff)
 	}
 	w.must(t, ask("four", engine.Keep{ID: id}))
@@ -335,9 +335,10 @@ func TestFork(t *testing.T) {
 }
 
 // TestFailed: what the client has seen of a failed turn is kept, and what it has not
-// seen is not; the backend's own session counts no more.
+// seen is not. The backend's own session counts no more when it may hold another answer.
 func TestFailed(t *testing.T) {
 	failure := engine.Errorf(engine.CodeOverloaded, "overloaded")
+	refusal := engine.Errorf(engine.CodeInvalidRequest, "refused")
 	canceled := engine.Errorf(engine.CodeCanceled, "gone")
 	for _, tt := range []struct {
 		name   string
@@ -348,7 +349,8 @@ func TestFailed(t *testing.T) {
 		token  bool
 	}{
 		{"refused", nil, failure, []string{"one", "answer to 1", "three"}, session.StatusActive, true},
-		{"at once", []engine.Event{&engine.Started{}}, failure, []string{"one", "answer to 1", "three"}, session.StatusError, false},
+		{"at once", []engine.Event{&engine.Started{}}, failure, []string{"one", "answer to 1", "three"}, session.StatusError, true},
+		{"for what it asks", []engine.Event{&engine.Started{}}, refusal, []string{"one", "answer to 1", "three"}, session.StatusError, false},
 		{"half-way", []engine.Event{&engine.Started{}, &engine.TextDelta{Text: "half"}}, failure, []string{"one", "answer to 1", "two", "half", "three"}, session.StatusError, false},
 		{"client gone", []engine.Event{&engine.Started{}, &engine.TextDelta{Text: "half"}}, canceled, []string{"one", "answer to 1", "two", "half", "three"}, session.StatusActive, false},
 	} {
@@ -370,6 +372,9 @@ func TestFailed(t *testing.T) {
 			}
 			if got := w.last().Session.Token != nil; got != tt.token {
 				t.Errorf("token: %v", got)
+			}
+			if got := len(w.deleted) == 0; got != tt.token {
+				t.Errorf("forgotten: %q", w.deleted)
 			}
 		})
 	}

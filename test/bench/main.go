@@ -20,7 +20,7 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 7, "measured rounds of each first-token figure")
 	length := flag.Duration("duration", 3*time.Second, "time of each figure of the dialects' throughput")
-	only := flag.String("only", "", "measure only this: firsttoken, driven, echo, health, command or dialects")
+	only := flag.String("only", "", "measure only this: firsttoken, driven, echo, health, command, warm, sessions or dialects")
 	flag.Parse()
 	if err := run(*rounds, *length, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -65,6 +65,16 @@ func run(rounds int, length time.Duration, only string) error {
 	}
 	if only == "" || only == "command" {
 		if err := command(bin); err != nil {
+			return err
+		}
+	}
+	if only == "" || only == "warm" {
+		if err := warm(bin, w, rounds); err != nil {
+			return err
+		}
+	}
+	if only == "" || only == "sessions" {
+		if err := sessions(bin); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -35,7 +36,9 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(bin)
-	for name, pkg := range map[string]string{"clinvk": "./cmd/clinvk", "clinvk-backend-echo": "./plugins/echo"} {
+	for name, pkg := range map[string]string{
+		"clinvk": "./cmd/clinvk", "clinvk-backend-echo": "./plugins/echo", "parrot/clinvk-backend-parrot": "./test/cli/parrot",
+	} {
 		if err := harness.GoBuild(filepath.Join(bin, name), pkg, "-s -w"); err != nil {
 			return 1, err
 		}
@@ -53,6 +56,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", home)
 			e.Setenv("CLINVK_HOME", filepath.Join(home, ".clinvk"))
 			e.Setenv("BIN", bin)
+			e.Setenv("PARROT", filepath.Join(bin, "parrot"))
 			// Addresses of sockets are short, and this directory is the script's own.
 			sockets, err := os.MkdirTemp("", "cli")
 			if err != nil {
@@ -62,7 +66,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_RUNTIME_DIR", sockets)
 			return os.Mkdir(home, 0o700)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "serving": serving},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "serving": serving, "session": session},
 	})
 }
 
@@ -80,6 +84,22 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != args[0] {
 		ts.Fatalf("%v exits with %s, not %s", args[1:], got, args[0])
 	}
+}
+
+// session NAME N sets a variable to the id of the session that is the Nth in the list.
+func session(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: session NAME N")
+	}
+	ts.Check(ts.Exec("clinvk", "sessions", "list", "--json"))
+	var list struct{ Sessions []struct{ ID string } }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if n > len(list.Sessions) {
+		ts.Fatalf("there are only %d sessions", len(list.Sessions))
+	}
+	ts.Setenv(args[0], list.Sessions[n-1].ID)
 }
 
 // serving waits until a server of the script's home answers the command line.

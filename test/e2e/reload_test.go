@@ -116,6 +116,11 @@ func TestKeysFile(t *testing.T) {
 	w.refuse(baseConfig+"server: {api_keys_file: "+path+".none}\n", "gamma", "no such file", ":3:25: server.api_keys_file cannot be used")
 	want("gamma", 200)
 	want("", 401)
+	// What was missing comes, and the configuration that wanted it holds.
+	path += ".none"
+	put("delta\n", 0o600)
+	wait(t, 10*time.Second, "the file that was missing", func() bool { s, _, _ := w.get("/v1/models", "delta", ""); return s == 200 })
+	want("gamma", 401)
 }
 
 // TestRateLimit: it can be switched on, and is told in the form of each dialect.

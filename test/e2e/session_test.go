@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,13 +189,13 @@ func TestSessions(t *testing.T) {
 				if r.Output != answer {
 					t.Errorf("output %q, want %q", r.Output, answer)
 				}
-				said := append(c.said[:len(c.said):len(c.said)], question(prompt))
+				said := slices.Concat(c.said, []string{question(prompt)})
 				k.saw(t, backend, said...)
 				if more["fork"] == nil {
 					if c.id != "" && r.SessionID != c.id {
 						t.Errorf("session %s, want %s", r.SessionID, c.id)
 					}
-					c.id, c.said = r.SessionID, append(said, answer)
+					c.id, c.said = r.SessionID, slices.Concat(said, []string{answer})
 				}
 				return r
 			}
@@ -293,6 +294,52 @@ func TestCancelThenContinue(t *testing.T) {
 					t.Errorf("%+v", got)
 				}
 				k.saw(t, backend, question(prompt), answer, n, strings.TrimSpace(r.Output), question(next))
+			})
+		}
+	}
+}
+
+// TestSessionHoldsWhatToolsDid: in agent mode the CLI's own session goes on, over
+// restarts and turns that fail: it alone knows what its tools printed.
+func TestSessionHoldsWhatToolsDid(t *testing.T) {
+	k := newKeeper(t)
+	workdir := t.TempDir()
+	ids, printed := map[string]string{}, map[string]string{}
+	fails := map[string]int{"claude": 1, "codex": 2, "gemini": 1} // codex is asked once more
+	turn := func(t *testing.T, backend, prompt string) {
+		t.Helper()
+		ids[backend] = k.prompt(t, fields{
+			"prompt": prompt, "backend": backend, "session_id": ids[backend], "workdir": workdir, "approval_mode": "none", "sandbox_mode": "full",
+		}).SessionID
+	}
+	for _, backend := range realBackends {
+		t.Run("first/"+backend, func(t *testing.T) {
+			printed[backend] = nonce()
+			half := len(printed[backend]) / 2 // so that the call does not hold it
+			name, args := shellTool[backend]("echo " + printed[backend][:half] + "''" + printed[backend][half:])
+			raw, err := json.Marshal(args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			turn(t, backend, "one [[tool="+name+" args=b64:"+base64.StdEncoding.EncodeToString(raw)+"]]")
+		})
+	}
+	for _, word := range []string{"two", "three"} {
+		k.restart(t, word == "three")
+		for _, backend := range realBackends {
+			t.Run(word+"/"+backend, func(t *testing.T) {
+				n := nonce()
+				turn(t, backend, n)
+				calls := k.upstream(backend).find(n)
+				if len(calls) == 0 || !bytes.Contains(calls[len(calls)-1].Body, []byte(printed[backend])) {
+					t.Errorf("%d calls, and the last does not hold what the tool printed", len(calls))
+				}
+				failing := fields{
+					"prompt": fmt.Sprintf("%s [[status=429 retry_after=60 fails=%d]]", nonce(), fails[backend]), "session_id": ids[backend], "workdir": workdir, "approval_mode": "none", "sandbox_mode": "full",
+				}
+				if status := request(t, http.MethodPost, k.server.URL+"/api/v1/prompt", failing, nil); status == http.StatusOK {
+					t.Error("the turn that is to fail works")
+				}
 			})
 		}
 	}

@@ -4490,7 +4490,9 @@ type Completed struct {
 	FinishReason FinishReason `protobuf:"varint,1,opt,name=finish_reason,json=finishReason,proto3,enum=clinvk.backend.v1.FinishReason" json:"finish_reason,omitempty"`
 	// Final usage.
 	Usage *Usage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
-	// For Session.token of the next turn.
+	// For Session.token of the next turn. After RESUME it stands for the same
+	// session, and the token before it is of no use any more; a plugin that had to
+	// make a new session has nothing left of the old one.
 	SessionToken []byte `protobuf:"bytes,3,opt,name=session_token,json=sessionToken,proto3" json:"session_token,omitempty"`
 	// Model that answered.
 	Model string `protobuf:"bytes,4,opt,name=model,proto3" json:"model,omitempty"`
