@@ -420,6 +420,10 @@ func TestBusy(t *testing.T) {
 	if _, _, err := w.run(t, ask("branch", engine.Keep{ID: id, Fork: true})); err != nil {
 		t.Errorf("a branch: %v", err)
 	}
+	// The backend's session may hold the question already that the branch is to be without.
+	if got := w.last().Session; got.Token != nil || got.Held != 2 {
+		t.Errorf("a branch in mid-turn: %+v", got)
+	}
 	x.Close()
 	w.must(t, ask("four", engine.Keep{ID: id}))
 }
