@@ -204,6 +204,9 @@ func (k *Keeper) resume(ctx context.Context, c *conversation, s *store.Session) 
 // turn continues.
 func (k *Keeper) goOn(ctx context.Context, c *conversation, token []byte) (err error) {
 	t, s := c.turn, c.session
+	if err := checkLabels(s, t.Keep); err != nil {
+		return err
+	}
 	if c.backend, c.model, err = k.inherit(t, s); err != nil {
 		return err
 	}
