@@ -106,7 +106,8 @@ func (c *conversation) failed(cause *engine.Error) {
 	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
 	defer cancel()
 	change := store.Change{Status: &status}
-	if !passing(cause.Code) {
+	// A backend that was sent none has not touched what another one holds.
+	if len(c.turn.Session.Token) > 0 && !passing(cause.Code) {
 		change.Token = new([]byte)
 	}
 	if err := c.keeper.config.Store.ChangeSession(ctx, c.session.Owner, c.session.ID, change); err != nil {

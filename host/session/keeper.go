@@ -26,7 +26,7 @@ type Store interface {
 	Lease(ctx context.Context, owner, id string) (release func(), err error)
 	AppendTurn(ctx context.Context, owner, id string, a store.Append) (seq int, err error)
 	ChangeSession(ctx context.Context, owner, id string, c store.Change) error
-	ForkSession(ctx context.Context, owner, from string, s *store.Session) error
+	ForkSession(ctx context.Context, owner, from string, s *store.Session) (token []byte, err error)
 	DeleteSession(ctx context.Context, owner, id string) (*store.Session, error)
 	PruneSessions(ctx context.Context, p store.Policy) ([]store.Deleted, error)
 }
@@ -177,9 +177,9 @@ func (k *Keeper) resume(ctx context.Context, c *conversation, s *store.Session) 
 			return err
 		}
 	}
-	parent := s
+	var parent []byte
 	if keep.Fork {
-		if s, err = k.fork(ctx, c, parent); err != nil {
+		if s, parent, err = k.fork(ctx, c, s); err != nil {
 			return err
 		}
 	}
@@ -195,7 +195,7 @@ func (k *Keeper) resume(ctx context.Context, c *conversation, s *store.Session) 
 	}
 	token := c.session.Token
 	if keep.Fork {
-		token = parent.Token
+		token = parent
 	}
 	return k.goOn(ctx, c, token)
 }
@@ -204,6 +204,9 @@ func (k *Keeper) resume(ctx context.Context, c *conversation, s *store.Session) 
 // turn continues.
 func (k *Keeper) goOn(ctx context.Context, c *conversation, token []byte) (err error) {
 	t, s := c.turn, c.session
+	if err := checkLabels(s, t.Keep); err != nil {
+		return err
+	}
 	if c.backend, c.model, err = k.inherit(t, s); err != nil {
 		return err
 	}
@@ -255,10 +258,11 @@ func (k *Keeper) Preview(ctx context.Context, t *engine.Turn) (*engine.Preview, 
 	return k.config.Engine.Preview(ctx, &turn)
 }
 
-// fork makes a copy of a session. A turn that fails takes it away again.
-func (k *Keeper) fork(ctx context.Context, c *conversation, parent *store.Session) (*store.Session, error) {
+// fork makes a copy of a session. A turn that fails takes it away again. token is the
+// backend's name for what was copied; nil: it has none.
+func (k *Keeper) fork(ctx context.Context, c *conversation, parent *store.Session) (branch *store.Session, token []byte, err error) {
 	keep := c.turn.Keep
-	branch := &store.Session{
+	branch = &store.Session{
 		ID: newID(), Owner: parent.Owner, ParentID: parent.ID, Backend: parent.Backend, Model: parent.Model, Mode: parent.Mode,
 		WorkingDir: parent.WorkingDir, System: parent.System, Title: keep.Title, Status: StatusActive,
 		Tags: parent.Tags, Metadata: parent.Metadata,
@@ -266,11 +270,11 @@ func (k *Keeper) fork(ctx context.Context, c *conversation, parent *store.Sessio
 	if branch.Title == "" {
 		branch.Title = parent.Title
 	}
-	if err := k.config.Store.ForkSession(ctx, parent.Owner, parent.ID, branch); err != nil {
-		return nil, k.explain(parent.ID, err)
+	if token, err = k.config.Store.ForkSession(ctx, parent.Owner, parent.ID, branch); err != nil {
+		return nil, nil, k.explain(parent.ID, err)
 	}
 	c.branch = true
-	return branch, nil
+	return branch, token, nil
 }
 
 // inherit gives the turn what it does not say itself: what the last one of its session

@@ -301,6 +301,27 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
+// TestHandOverFails: what a backend holds stays when another one that was to go on has
+// failed.
+func TestHandOverFails(t *testing.T) {
+	w := newWorld(t)
+	id, _ := w.must(t, ask("one", engine.Keep{}))
+	w.answer = func(*engine.Turn) ([]engine.Event, error) {
+		return []engine.Event{&engine.Started{}}, engine.Errorf(engine.CodeCLIFailure, "broken")
+	}
+	over := ask("two", engine.Keep{ID: id})
+	over.Backend = "b"
+	if _, _, err := w.run(t, over); err == nil {
+		t.Fatal("it worked")
+	}
+	w.answer = w.echo
+	w.must(t, ask("three", engine.Keep{ID: id}))
+	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2}
+	if diff := cmp.Diff(want, w.last().Session); diff != "" || w.deleted != nil {
+		t.Errorf("%s, forgotten: %q", diff, w.deleted)
+	}
+}
+
 func TestFork(t *testing.T) {
 	w := newWorld(t)
 	id, _ := w.must(t, ask("one", engine.Keep{Title: "t"}))
@@ -419,6 +440,10 @@ func TestBusy(t *testing.T) {
 	}
 	if _, _, err := w.run(t, ask("branch", engine.Keep{ID: id, Fork: true})); err != nil {
 		t.Errorf("a branch: %v", err)
+	}
+	// The backend's session may hold the question already that the branch is to be without.
+	if got := w.last().Session; got.Token != nil || got.Held != 2 {
+		t.Errorf("a branch in mid-turn: %+v", got)
 	}
 	x.Close()
 	w.must(t, ask("four", engine.Keep{ID: id}))

@@ -203,9 +203,7 @@ func (d *Dialect) deleteSession(w http.ResponseWriter, r *http.Request, p httpro
 // what a list can show for the others.
 const (
 	maxTitleLength   = 200 // characters
-	maxTags          = 32
 	maxTagLength     = 64
-	maxMetadata      = 16
 	maxMetadataKey   = 64
 	maxMetadataValue = 512
 )
@@ -214,16 +212,16 @@ func checkLabels(title string, tags []string, metadata map[string]string) error 
 	if n := utf8.RuneCountInString(title); n > maxTitleLength {
 		return bad("title", "title has %d characters; it may have %d", n, maxTitleLength)
 	}
-	if len(tags) > maxTags {
-		return bad("tags", "there are %d tags; there may be %d", len(tags), maxTags)
+	if len(tags) > session.MaxTags {
+		return bad("tags", "there are %d tags; there may be %d", len(tags), session.MaxTags)
 	}
 	for i, tag := range tags {
 		if n := utf8.RuneCountInString(tag); n == 0 || n > maxTagLength {
 			return bad("tags/"+itoa(i), "tags/%d has %d characters; a tag has 1 to %d", i, n, maxTagLength)
 		}
 	}
-	if len(metadata) > maxMetadata {
-		return bad("metadata", "metadata has %d members; it may have %d", len(metadata), maxMetadata)
+	if len(metadata) > session.MaxMetadata {
+		return bad("metadata", "metadata has %d members; it may have %d", len(metadata), session.MaxMetadata)
 	}
 	for key, value := range metadata {
 		if len(key) == 0 || len(key) > maxMetadataKey || len(value) > maxMetadataValue {

@@ -38,6 +38,10 @@ func change(ctx context.Context, tx *sql.Tx, row int64, c store.Change) error {
 	if c.Token != nil {
 		token = *c.Token
 	}
+	var title, dir, tagged string
+	if err := tx.QueryRowContext(ctx, "SELECT title, workdir, tags FROM sessions WHERE id = ?", row).Scan(&title, &dir, &tagged); err != nil {
+		return err
+	}
 	_, err = tx.ExecContext(ctx, `UPDATE sessions SET title = coalesce(?, title), status = coalesce(?, status), model = coalesce(?, model), mode = coalesce(?, mode),
 		workdir = coalesce(?, workdir), system = coalesce(?, system), tags = coalesce(?, tags), metadata = coalesce(?, metadata),
 		token = CASE WHEN ? THEN ? ELSE token END WHERE id = ?`,
@@ -45,7 +49,8 @@ func change(ctx context.Context, tx *sql.Tx, row int64, c store.Change) error {
 	if err != nil {
 		return err
 	}
-	if c.Tags != nil {
+	// To index a long session takes seconds, and each turn says again what stays.
+	if differs(tags, tagged) {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM session_tags WHERE session = ? AND tag <> ''", row); err != nil {
 			return err
 		}
@@ -53,16 +58,17 @@ func change(ctx context.Context, tx *sql.Tx, row int64, c store.Change) error {
 			return err
 		}
 	}
-	if c.Title != nil {
-		if err := indexTitle(ctx, tx, row, *c.Title); err != nil {
-			return err
-		}
-	}
-	if c.Tags != nil || c.WorkingDir != nil {
+	if differs(tags, tagged) || differs(c.WorkingDir, dir) {
 		return indexAgain(ctx, tx, row)
+	}
+	if differs(c.Title, title) {
+		return indexTitle(ctx, tx, row, *c.Title)
 	}
 	return nil
 }
+
+// differs tells whether value is one, and another than old.
+func differs(value *string, old string) bool { return value != nil && *value != old }
 
 // text is JSON of what value points to, nil for nil.
 func text[T any](value *T, tidy func(T) T) (*string, error) {

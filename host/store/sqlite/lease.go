@@ -16,6 +16,7 @@ import (
 func (s *Store) Lease(ctx context.Context, owner, id string) (release func(), err error) {
 	var row int64
 	var name string
+	key := new(byte) // unlike that of any other lease
 	err = s.update(ctx, "taking session "+id, func(tx *sql.Tx) error {
 		if row, err = rowOf(ctx, tx, owner, id); err != nil {
 			return err
@@ -26,22 +27,32 @@ func (s *Store) Lease(ctx context.Context, owner, id string) (release func(), er
 		if name, err = s.holder.own(); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE sessions SET lease_holder = ? WHERE id = ?", name, row)
-		return err
+		if _, err = tx.ExecContext(ctx, "UPDATE sessions SET lease_holder = ? WHERE id = ?", name, row); err != nil {
+			return err
+		}
+		s.leased.Store(row, key) // before anybody else can write
+		return nil
 	})
 	if err != nil {
+		s.leased.CompareAndDelete(row, key)
 		return nil, err
 	}
-	return sync.OnceFunc(func() { s.release(context.WithoutCancel(ctx), row, name) }), nil
+	return sync.OnceFunc(func() { s.release(context.WithoutCancel(ctx), row, key, name) }), nil
 }
 
-func (s *Store) release(ctx context.Context, row int64, name string) {
+// release gives a session back. To this store it is free from the beginning: the file
+// cannot always be told, as when there is no room left.
+func (s *Store) release(ctx context.Context, row int64, key *byte, name string) {
+	s.leased.CompareAndDelete(row, key)
 	err := s.update(ctx, "giving a session back", func(tx *sql.Tx) error {
+		if _, again := s.leased.Load(row); again {
+			return nil
+		}
 		_, err := tx.ExecContext(ctx, "UPDATE sessions SET lease_holder = '' WHERE id = ? AND lease_holder = ?", row, name)
 		return err
 	})
 	if err != nil && s.holder.known() != "" { // else the store is closed and has given all back
-		s.config.Logger.Error("a session cannot be continued before a restart", "error", err)
+		s.config.Logger.Error("until this clinvk has ended no other one can continue a session", "error", err)
 	}
 }
 
@@ -65,6 +76,9 @@ func (s *Store) mustBeFree(ctx context.Context, tx *sql.Tx, row int64) error {
 	name, err := leaseOf(ctx, tx, row)
 	if err != nil || name == "" {
 		return err
+	}
+	if _, held := s.leased.Load(row); !held && name == s.holder.known() {
+		return nil // it could not be given back
 	}
 	return s.freeGone(ctx, tx, name)
 }

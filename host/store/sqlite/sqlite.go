@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,7 @@ type Store struct {
 	read   *sql.DB
 	saves  atomic.Int64
 	holder holder
+	leased sync.Map // by the row of a session: the *byte of its lease
 }
 
 // Open opens the file, makes it if it is not there, and brings its tables up to date.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/clinvk/clinvk/host/store"
@@ -98,14 +99,23 @@ func readTurns(ctx context.Context, tx *sql.Tx, row int64) (turns []store.Sessio
 // token never is, because two conversations must not go on under one, and the model
 // not with another backend. It sets what the store sets in to, and fails with
 // store.ErrNotFound and store.ErrExists.
-func (s *Store) ForkSession(ctx context.Context, owner, from string, to *store.Session) error {
-	return s.update(ctx, "forking session "+from, func(tx *sql.Tx) error {
+//
+// token is what the original had then; nil while it is leased, since the backend's
+// session may hold more by then than the turns that were copied.
+func (s *Store) ForkSession(ctx context.Context, owner, from string, to *store.Session) (token []byte, err error) {
+	err = s.update(ctx, "forking session "+from, func(tx *sql.Tx) error {
 		original, err := rowOf(ctx, tx, owner, from)
 		if err != nil {
 			return err
 		}
 		x, err := readSession(ctx, tx, owner, from)
 		if err != nil {
+			return err
+		}
+		switch err := s.mustBeFree(ctx, tx, original); {
+		case err == nil:
+			token = x.Token
+		case !errors.Is(err, store.ErrBusy):
 			return err
 		}
 		copied := *to
@@ -120,6 +130,10 @@ func (s *Store) ForkSession(ctx context.Context, owner, from string, to *store.S
 		}
 		return reread(ctx, tx, row, to)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return token, nil
 }
 
 func inherit(to, from *store.Session) {

@@ -41,7 +41,8 @@ type Sessions interface {
 	// ForkSession makes the session to with the turns that the session from has now. to needs
 	// ID; what it leaves empty is taken from the original, the Token never, the Model not
 	// with another Backend. It sets what the store sets in to. It fails with store.ErrExists.
-	ForkSession(ctx context.Context, owner, from string, to *store.Session) error
+	// token is the original's; nil while that is leased.
+	ForkSession(ctx context.Context, owner, from string, to *store.Session) (token []byte, err error)
 
 	// DeleteSession removes a session with its transcript and returns what it was. It
 	// fails with store.ErrBusy while it is leased.
