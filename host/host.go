@@ -204,6 +204,8 @@ func (h *Host) Restart(ctx context.Context, backend string) error {
 const (
 	drainTime = 10 * time.Second
 	stopTime  = 10 * time.Second
+	// lastTime is for what comes after turns: to write the rest of an answer, or a session.
+	lastTime = 2 * time.Second
 )
 
 // Start starts the plugins. It returns when each had its first chance.
@@ -261,11 +263,24 @@ func (h *Host) Serve(ctx context.Context, ln net.Listener, ready func()) error {
 	if err != nil {
 		h.log.Warn("stopping with turns under way", "error", err)
 	}
-	// What still runs is cut off: its answer could not be finished in time.
-	_ = server.Close()
+	h.closeServer(ctx, server)
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancelStop()
 	return errors.Join(startErr, h.Stop(stop))
+}
+
+// closeServer lets the answers of turns that have ended be written to their ends. What
+// still runs then is cut off, and its session keeps what there was of it.
+func (h *Host) closeServer(ctx context.Context, server *http.Server) {
+	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+	defer cancel()
+	_ = server.Shutdown(write)
+	_ = server.Close()
+	keep, cancelKeep := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+	defer cancelKeep()
+	if err := h.engine.Drain(keep); err != nil {
+		h.log.Warn("stopping before all turns were closed", "error", err)
+	}
 }
 
 func orDefault(d, def time.Duration) time.Duration {

@@ -158,7 +158,7 @@ func (e *Engine) gate(backend string) *gate {
 	return g
 }
 
-// Drain refuses new turns and waits for those that run, until ctx ends.
+// Drain refuses new turns and waits until those that run are closed, or ctx ends.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.mu.Lock()
 	e.draining.Store(true)
@@ -205,6 +205,7 @@ func (e *Engine) execute(ctx context.Context, t *Turn) (*Execution, error) {
 	if err := x.open(); err != nil {
 		x.entry.end(nil, AsError(err))
 		x.release(errClosed)
+		x.part()
 		return nil, err
 	}
 	x.watch.watcher = p.turn.Watcher

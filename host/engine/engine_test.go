@@ -384,6 +384,13 @@ func TestDrain(t *testing.T) {
 	if err != io.EOF {
 		t.Errorf("the turn under way: %v", err)
 	}
+	unclosed, cancelUnclosed := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancelUnclosed()
+	if err := e.Drain(unclosed); err == nil {
+		t.Error("drained before the turn was closed: its client and its session may not know the end")
+	}
+	x.Close()
+	x.Close()
 	if err := e.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}

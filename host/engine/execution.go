@@ -40,6 +40,7 @@ type Execution struct {
 	// opened and first are nanoseconds since begin; 0: not yet.
 	opened, first atomic.Int64
 	observed      atomic.Bool // its end was told
+	parted        atomic.Bool // nobody need wait for it
 
 	cancel  context.CancelCauseFunc
 	ctx     context.Context //nolint:containedctx // the life of the call
@@ -393,6 +394,7 @@ func (x *Execution) sendInterruptLocked() {
 func (x *Execution) Close() {
 	gone := x.canceled(errClosed)
 	if x.source == nil {
+		defer x.part()
 		x.release(errClosed)
 	}
 	x.watch.gone(gone)
@@ -419,7 +421,13 @@ func (x *Execution) release(cause error) {
 		x.lease.Release()
 	}
 	x.leave()
-	x.engine.running.Done()
+}
+
+// part says that nothing of the execution goes on, also not with its watcher.
+func (x *Execution) part() {
+	if !x.parted.Swap(true) {
+		x.engine.running.Done()
+	}
 }
 
 // Timing of an execution so far; FirstToken and Backend are 0 when there was none.
