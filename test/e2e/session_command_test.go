@@ -43,10 +43,15 @@ func (k *keeper) run(t *testing.T, dir string, args ...string) string {
 func TestSessionsOnTheCommandLine(t *testing.T) {
 	for _, way := range []string{"server", "in process"} {
 		t.Run(way, func(t *testing.T) {
-			k := newKeeper(t)
+			var k *keeper
 			var flags []string
-			if way == "in process" {
-				flags = []string{"--in-process", "--plugin-dir", bin}
+			restart := func(bool) {}
+			if way == "server" {
+				k = newKeeper(t)
+				restart = func(crash bool) { k.restart(t, crash) }
+			} else {
+				k = newHome(t)
+				flags = []string{"--plugin-dir", bin}
 			}
 			dirs, ids, said := map[string]string{}, map[string]string{}, map[string][]string{}
 			for _, backend := range realBackends {
@@ -76,9 +81,9 @@ func TestSessionsOnTheCommandLine(t *testing.T) {
 				}
 				ids[b] = r.SessionID
 			})
-			k.restart(t, false)
+			restart(false)
 			each("continued", func(t *testing.T, b string) { turn(t, b, "two", "-c") })
-			k.restart(t, true)
+			restart(true)
 			each("resumed", func(t *testing.T, b string) { turn(t, b, "three", "resume", ids[b][:8]) })
 			t.Run("branch", func(t *testing.T) {
 				before := said["codex"]

@@ -75,6 +75,11 @@ func TestSessionErrors(t *testing.T) {
 		{"change by prefix", "PATCH", "/api/v1/sessions/" + one[:6], `{"title": "x"}`, nil, 404, []string{"no session"}},
 		{"change what is not", "PATCH", "/api/v1/sessions/" + one, `{"titel": "x"}`, nil, 400, []string{`did you mean \"title\"`}},
 		{"change to too many tags", "PATCH", "/api/v1/sessions/" + one, `{"tags": [` + strings.Repeat(`"a",`, 32) + `"b"]}`, nil, 400, []string{"there may be 32"}},
+		{"change to a long title", "PATCH", "/api/v1/sessions/" + one, `{"title": "` + strings.Repeat("x", 201) + `"}`, nil, 400, []string{`"pointer":"/title"`}},
+		{"change to long metadata", "PATCH", "/api/v1/sessions/" + one, `{"metadata": {"k": "` + strings.Repeat("x", 513) + `"}}`, nil, 400, []string{`"pointer":"/metadata/k"`}},
+		{"no number", "GET", "/api/v1/sessions?limit=ten", "", nil, 400, []string{"limit is"}},
+		{"responses, no id", "POST", "/openai/v1/responses", `{"model": "echo", "input": "x"}`, bad, 400, []string{"1 to 64 letters"}},
+		{"unknown parameter of executions", "GET", "/api/v1/executions?stat=running", "", nil, 400, []string{`did you mean \"state\"`}},
 		{"change without type", "PATCH", "/api/v1/sessions/" + one, `{"title": "x"}`, map[string]string{"Content-Type": "text/plain"}, 415, []string{"application/json"}},
 		{"delete by prefix", "DELETE", "/api/v1/sessions/" + one[:6], "", nil, 404, []string{"no session"}},
 		{"from a web page", "DELETE", "/api/v1/sessions/" + one, "", map[string]string{"Origin": "http://evil.example"}, 403, nil},
@@ -104,6 +109,7 @@ func TestSessionBusy(t *testing.T) {
 	id := k.prompt(t, fields{"backend": "echo", "prompt": "one"}).SessionID
 	done := make(chan kept, 1)
 	go func() {
+		defer close(done) // also when it fails
 		done <- k.prompt(t, fields{"session_id": id, "backend": "echo", "model": "slow", "prompt": strings.Repeat("word ", 400)})
 	}()
 	var list struct{ Executions []struct{ ID string } }
@@ -238,6 +244,7 @@ func TestSessionOwners(t *testing.T) {
 		{"POST", "/api/v1/prompt", `{"session_id": "` + r.SessionID + `", "prompt": "x"}`, 404},
 		{"GET", "/api/v1/executions/" + r.ExecutionID, "", 404},
 		{"POST", "/api/v1/executions/" + r.ExecutionID + "/cancel", "", 404},
+		{"POST", "/api/v1/prompt", `{"session_id": "` + r.SessionID + `", "fork": true, "prompt": "x"}`, 404},
 	} {
 		if status, _, body := exchange(t, tt.method, s.URL+tt.path, tt.body, beta); status != tt.status {
 			t.Errorf("%s %s: %d %s", tt.method, tt.path, status, body)

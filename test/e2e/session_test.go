@@ -70,17 +70,7 @@ type keeper struct {
 
 func newKeeper(t *testing.T) *keeper {
 	t.Helper()
-	f, err := newFakes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(f.close)
-	home, err := os.MkdirTemp("", "clv-") // short, for sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	k := &keeper{world: &world{fakes: f}, home: home}
+	k := newHome(t)
 	k.start(t)
 	t.Cleanup(func() {
 		if err := k.server.Close(); err != nil {
@@ -91,6 +81,22 @@ func newKeeper(t *testing.T) *keeper {
 		}
 	})
 	return k
+}
+
+// newHome is a keeper whose server does not run.
+func newHome(t *testing.T) *keeper {
+	t.Helper()
+	f, err := newFakes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.close)
+	home, err := os.MkdirTemp("", "clv-") // short, for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	return &keeper{world: &world{fakes: f}, home: home}
 }
 
 func (k *keeper) start(t *testing.T) {
@@ -268,6 +274,7 @@ func TestCancelThenContinue(t *testing.T) {
 				n := nonce()
 				done := make(chan kept, 1)
 				go func() {
+					defer close(done) // also when it fails
 					done <- k.prompt(t, fields{
 						"prompt": n + " [[tokens=50 gap=5ms hangat=20]]", "session_id": first.SessionID,
 					})
