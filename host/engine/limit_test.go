@@ -130,7 +130,14 @@ func TestHonouredLimitsAreTheBackends(t *testing.T) {
 
 func TestCancelAfterTheCut(t *testing.T) {
 	f := newFakes(t)
-	f.add("b", nil, untilInterrupted(t, hang, started(), delta("one END two")))
+	f.add("b", nil, func(start *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+		for _, e := range number(started(), delta("one END two")) {
+			if err := s.Send(e); err != nil {
+				return err
+			}
+		}
+		return hang(start, s) // whether the interrupt or the end comes first
+	})
 	x, err := New(Config{Backends: f}).Execute(t.Context(), &Turn{Model: "b", Messages: say("hi"), Sampling: Sampling{Stop: []string{"END"}}})
 	if err != nil {
 		t.Fatal(err)

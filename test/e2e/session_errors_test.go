@@ -77,6 +77,7 @@ func TestSessionErrors(t *testing.T) {
 		{"change to too many tags", "PATCH", "/api/v1/sessions/" + one, `{"tags": [` + strings.Repeat(`"a",`, 32) + `"b"]}`, nil, 400, []string{"there may be 32"}},
 		{"change to a long title", "PATCH", "/api/v1/sessions/" + one, `{"title": "` + strings.Repeat("x", 201) + `"}`, nil, 400, []string{`"pointer":"/title"`}},
 		{"change to long metadata", "PATCH", "/api/v1/sessions/" + one, `{"metadata": {"k": "` + strings.Repeat("x", 513) + `"}}`, nil, 400, []string{`"pointer":"/metadata/k"`}},
+		{"long search", "GET", "/api/v1/sessions?q=" + strings.Repeat("x", 1001), "", nil, 400, []string{"it may have 1000"}},
 		{"no number", "GET", "/api/v1/sessions?limit=ten", "", nil, 400, []string{"limit is"}},
 		{"responses, no id", "POST", "/openai/v1/responses", `{"model": "echo", "input": "x"}`, bad, 400, []string{"1 to 64 letters"}},
 		{"unknown parameter of executions", "GET", "/api/v1/executions?stat=running", "", nil, 400, []string{`did you mean \"state\"`}},

@@ -111,6 +111,9 @@ func (d *Dialect) listSessions(w http.ResponseWriter, r *http.Request, _ httprou
 	if f.Offset, err = number(query.Get("offset"), "offset", 0, maxOffset, 0); err != nil {
 		return err
 	}
+	if len(f.Query) > maxQuery {
+		return bad("q", "q has %d bytes; it may have %d", len(f.Query), maxQuery)
+	}
 	page, err := d.config.Sessions.Sessions(r.Context(), httpapi.Owner(r), f)
 	if err != nil {
 		return err
@@ -127,6 +130,9 @@ func (d *Dialect) listSessions(w http.ResponseWriter, r *http.Request, _ httprou
 	httpapi.WriteJSON(w, http.StatusOK, "application/json", out)
 	return nil
 }
+
+// maxQuery bounds a search, in bytes: each word of it costs as much as a search.
+const maxQuery = 1000
 
 // number reads a parameter; absent is the default.
 func number(text, name string, least, most, absent int) (int, error) {
