@@ -96,6 +96,25 @@ const (
 	FinishInterrupted
 )
 
+// String is the reason in the words of our own answers and of transcripts; "stop" when
+// the backend gave none.
+func (r FinishReason) String() string {
+	switch r {
+	case FinishLength:
+		return "length"
+	case FinishToolCalls:
+		return "tool_calls"
+	case FinishStopSequence:
+		return "stop_sequence"
+	case FinishContentFilter:
+		return "content_filter"
+	case FinishInterrupted:
+		return "interrupted"
+	case FinishStop:
+	}
+	return "stop"
+}
+
 // Usage counts tokens; nil means unknown, not zero.
 type Usage struct {
 	// InputTokens include cached ones.

@@ -64,7 +64,7 @@ func (c *conversation) completed(v *engine.Completed) error {
 	if len(v.SessionToken) > 0 {
 		token = v.SessionToken
 	}
-	if err := c.save(v.Model, finishReason(v.Reason), StatusActive, v.Usage, token); err != nil {
+	if err := c.save(v.Model, v.Reason.String(), StatusActive, v.Usage, token); err != nil {
 		c.keeper.log.Error("a turn was not kept", "session", c.session.ID, "error", err)
 		e := engine.Errorf(engine.CodeInternal, "the answer could not be kept in session %s: %w", c.session.ID, err)
 		e.Backend = c.backend
@@ -208,23 +208,6 @@ func usageOf(u engine.Usage) store.Usage {
 		Input: engine.Known(u.InputTokens), Output: engine.Known(u.OutputTokens),
 		Cached: engine.Known(u.CacheReadTokens), Reasoning: engine.Known(u.ReasoningTokens),
 	}
-}
-
-func finishReason(r engine.FinishReason) string {
-	switch r {
-	case engine.FinishLength:
-		return "length"
-	case engine.FinishToolCalls:
-		return "tool_calls"
-	case engine.FinishStopSequence:
-		return "stop_sequence"
-	case engine.FinishContentFilter:
-		return "content_filter"
-	case engine.FinishInterrupted:
-		return "interrupted"
-	case engine.FinishStop:
-	}
-	return "stop"
 }
 
 // searchText is what a search finds a turn by.

@@ -3,10 +3,7 @@
 package e2e
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"testing"
@@ -38,26 +35,8 @@ type composed struct {
 // compose asks a verb of the REST dialect.
 func (w *world) compose(t *testing.T, verb string, body any) (out composed) {
 	t.Helper()
-	text, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL+"/api/v1/"+verb, bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	q.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("status %d, %v: %s", response.StatusCode, err, answer)
-	}
-	if err := json.Unmarshal(answer, &out); err != nil {
-		t.Fatal(err)
+	if status := request(t, http.MethodPost, w.server.URL+"/api/v1/"+verb, body, &out); status != http.StatusOK {
+		t.Fatalf("status %d: %+v", status, out)
 	}
 	return out
 }

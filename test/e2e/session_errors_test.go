@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,29 +13,6 @@ import (
 
 	"github.com/clinvk/clinvk/test/harness"
 )
-
-// exchange sends a request and returns what was answered.
-func exchange(t *testing.T, method, url, body string, header map[string]string) (int, http.Header, string) {
-	t.Helper()
-	q, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	q.Header.Set("Content-Type", "application/json")
-	for k, v := range header {
-		q.Header.Set(k, v)
-	}
-	response, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, response.Header, string(text)
-}
 
 // TestSessionErrors: each mistake is told in the dialect's form, with what to do.
 func TestSessionErrors(t *testing.T) {

@@ -30,6 +30,29 @@ type kept struct {
 	Detail       string `json:"detail"`
 }
 
+// exchange sends a request and returns what was answered.
+func exchange(t *testing.T, method, url, body string, header map[string]string) (int, http.Header, string) {
+	t.Helper()
+	q, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Content-Type", "application/json")
+	for k, v := range header {
+		q.Header.Set(k, v)
+	}
+	response, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header, string(text)
+}
+
 // request sends a request to a server and reads its JSON into out; nil: it is not read.
 func request(t *testing.T, method, url string, body, out any) (status int) {
 	t.Helper()
@@ -40,26 +63,13 @@ func request(t *testing.T, method, url string, body, out any) (status int) {
 			t.Fatal(err)
 		}
 	}
-	q, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	q.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	status, _, answer := exchange(t, method, url, string(text), nil)
 	if out != nil {
-		if err := json.Unmarshal(answer, out); err != nil {
-			t.Fatalf("status %d: %v\n%s", response.StatusCode, err, answer)
+		if err := json.Unmarshal([]byte(answer), out); err != nil {
+			t.Fatalf("status %d: %v\n%s", status, err, answer)
 		}
 	}
-	return response.StatusCode
+	return status
 }
 
 // keeper is a server whose home outlives it, with fakes that outlive it, too.

@@ -56,7 +56,7 @@ func answerOf(x *engine.Execution, a *engine.Answer, verbose bool) answer {
 	out := answer{
 		ExecutionID: x.ID, SessionID: x.Session, Backend: x.Backend, Model: shown(x, a.Model),
 		DurationMS: x.Timing().Total.Milliseconds(), Output: a.Text(),
-		FinishReason: finishReason(a.Reason), TokenUsage: usageOf(a.Usage),
+		FinishReason: a.Reason.String(), TokenUsage: usageOf(a.Usage),
 	}
 	if verbose {
 		out.Notices, out.Timing = append([]string{}, a.Notices...), timingOf(x.Timing())
@@ -77,24 +77,6 @@ func usageOf(u engine.Usage) usage {
 		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, CachedTokens: u.CacheReadTokens,
 		ReasoningTokens: u.ReasoningTokens, CacheWriteTokens: u.CacheWriteTokens, Estimated: u.Estimated,
 	}
-}
-
-func finishReason(r engine.FinishReason) string {
-	switch r {
-	case engine.FinishStop:
-		return "stop"
-	case engine.FinishLength:
-		return "length"
-	case engine.FinishToolCalls:
-		return "tool_calls"
-	case engine.FinishStopSequence:
-		return "stop_sequence"
-	case engine.FinishContentFilter:
-		return "content_filter"
-	case engine.FinishInterrupted:
-		return "interrupted"
-	}
-	return "stop"
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -95,7 +95,7 @@ func (e *events) of(ev engine.Event) (event, bool) {
 		return e.make("notice", message{Text: v.Message}), true
 	case *engine.Completed:
 		t := e.x.Timing()
-		content := done{TokenUsage: usageOf(v.Usage), DurationMS: t.Total.Milliseconds(), FinishReason: finishReason(v.Reason)}
+		content := done{TokenUsage: usageOf(v.Usage), DurationMS: t.Total.Milliseconds(), FinishReason: v.Reason.String()}
 		if e.verbose {
 			content.Timing = timingOf(t)
 		}

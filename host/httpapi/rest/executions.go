@@ -48,7 +48,7 @@ func executionOf(r engine.Record) execution {
 		FirstTokenAt: at(r.FirstToken), EndedAt: at(r.Ended), TokenUsage: usageOf(r.Usage),
 	}
 	if r.Reason != 0 {
-		reason := finishReason(r.Reason)
+		reason := r.Reason.String()
 		out.FinishReason = &reason
 	}
 	if r.Err != nil {

@@ -38,7 +38,7 @@ func resultOf(o compose.Outcome, t *engine.Turn) result {
 		r.Backend, r.Model = t.Backend, t.Model
 	}
 	if c := o.Completed; c != nil {
-		reason := finishReason(c.Reason)
+		reason := c.Reason.String()
 		r.FinishReason, r.TokenUsage = &reason, usageOf(c.Usage)
 		if c.Model != "" {
 			r.Model = c.Model
