@@ -75,6 +75,9 @@ func NewProxy(d *Document, target string) (*Proxy, error) {
 		}
 		defer p.requests.Done()
 		sent := &tee{body: r.Body}
+		if r.ContentLength > 0 {
+			sent.size = r.ContentLength
+		}
 		r.Body = sent
 		reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sentKey{}, sent)))
 	})}
@@ -170,9 +173,13 @@ func (p *Proxy) Close() error {
 		n, p.seen, strings.Join(texts[:min(n, shownFindings)], "\n\n")))
 }
 
-// tee keeps what is read of a body.
+// tee keeps what is read of a body. Behind the end of one it does not ask again:
+// http.Transport does so after it has sent a request, and when the answer has begun by
+// then, http.Server has closed that body, and the Transport takes the error for a
+// request that failed and cuts the answer.
 type tee struct {
 	body   io.ReadCloser
+	size   int64  // in bytes; 0: only the body knows its end
 	closed func() // called with the first Close; may be nil
 
 	mu    sync.Mutex
@@ -182,12 +189,21 @@ type tee struct {
 }
 
 func (t *tee) Read(b []byte) (int, error) {
+	if t.over() {
+		return 0, io.EOF
+	}
 	n, err := t.body.Read(b)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_, _ = t.text.Write(b[:n]) // never fails
-	t.whole = t.whole || errors.Is(err, io.EOF)
+	t.whole = t.whole || errors.Is(err, io.EOF) || t.size > 0 && int64(t.text.Len()) == t.size
 	return n, err
+}
+
+func (t *tee) over() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.whole
 }
 
 func (t *tee) Close() error {
