@@ -41,7 +41,7 @@ func NewDir(base string) (*Dir, error) {
 	}
 	d := &Dir{path: filepath.Join(base, newInstance())}
 	if n := len(d.path) + socketSuffix; n > maxSocketPath && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("the runtime directory %s is too long for sockets (%d bytes over the limit): set a shorter one", base, n-maxSocketPath)
+		return nil, fmt.Errorf("the runtime directory %s is too long for sockets (%d bytes over the limit): set XDG_RUNTIME_DIR to a shorter one", base, n-maxSocketPath)
 	}
 	// A directory of this name can only be left from a time when the clock of the
 	// identity stood the same; what is in it is not ours.

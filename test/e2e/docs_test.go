@@ -86,8 +86,8 @@ func runReadme(t *testing.T, file string) {
 			}
 			continue
 		}
+		dir, want := shortDir(t), "hello"
 		curls++
-		want := "hello"
 		switch {
 		case strings.Contains(block, "echo/slow"):
 			want = "data: [DONE]"
@@ -95,8 +95,13 @@ func runReadme(t *testing.T, file string) {
 			want = `"name":"claude"`
 		case strings.Contains(block, "/sessions"):
 			want = `"turns":2`
+		case strings.Contains(block, "bin/clinvk"):
+			if err := os.Symlink(bin, filepath.Join(dir, "bin")); err != nil {
+				t.Fatal(err)
+			}
+			want = "hello again"
 		}
-		if out := runDocumented(t, t.TempDir(), block); !strings.Contains(out, want) {
+		if out := runDocumented(t, dir, block); !strings.Contains(out, want) {
 			t.Errorf("%s answered %s", block, out)
 		}
 	}
@@ -156,11 +161,11 @@ func TestDocumentedCommands(t *testing.T) {
 }
 
 // runDocumented runs a command against the shared server and returns what it prints.
-// home is that of the programs.
+// home is that of the programs, and where they run.
 func runDocumented(t *testing.T, home, text string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", strings.ReplaceAll(text, documentedURL, shared.server.URL))
-	cmd.Dir = t.TempDir()
+	cmd.Dir = home
 	cmd.Env = harness.Environment(home, map[string]string{
 		"PATH": clis + string(os.PathListSeparator) + os.Getenv("PATH"), "CODEX_HOME": home,
 	})

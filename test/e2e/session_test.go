@@ -101,12 +101,18 @@ func newHome(t *testing.T) *keeper {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.close)
-	home, err := os.MkdirTemp("", "clv-") // short, for sockets
+	return &keeper{world: &world{fakes: f}, home: shortDir(t)}
+}
+
+// shortDir makes a directory whose name leaves room for that of a socket.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "clv-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	return &keeper{world: &world{fakes: f}, home: home}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func (k *keeper) start(t *testing.T) {
