@@ -272,20 +272,20 @@ func TestAcquireWaits(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	for _, tt := range []struct {
-		name    string
-		script  hosttest.Script
-		busy    bool
-		limit   time.Duration
-		atLeast time.Duration
-		atMost  time.Duration
+		name     string
+		script   hosttest.Script
+		busy     bool
+		limit    time.Duration
+		shutdown time.Duration // how long a plugin may take to end by itself
+		atLeast  time.Duration
 	}{
-		{name: "idle", limit: 5 * time.Second, atMost: time.Second},
-		{name: "busy", busy: true, limit: 1500 * time.Millisecond, atLeast: 400 * time.Millisecond, atMost: 3 * time.Second},
-		{name: "deaf to all", script: hosttest.Script{Start: hosttest.IgnoreShutdown}, limit: 5 * time.Second, atLeast: 900 * time.Millisecond, atMost: 3 * time.Second},
-		{name: "in a hurry", script: hosttest.Script{Start: hosttest.IgnoreShutdown}, busy: true, limit: time.Millisecond, atMost: time.Second},
+		{name: "idle", limit: time.Hour, shutdown: time.Hour},
+		{name: "busy", busy: true, limit: 1500 * time.Millisecond, shutdown: time.Second, atLeast: 400 * time.Millisecond},
+		{name: "deaf to all", script: hosttest.Script{Start: hosttest.IgnoreShutdown}, limit: time.Hour, shutdown: time.Second, atLeast: 900 * time.Millisecond},
+		{name: "in a hurry", script: hosttest.Script{Start: hosttest.IgnoreShutdown}, busy: true, limit: time.Millisecond, shutdown: time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := run(t, nil, hosttest.Entry(t, tt.script))
+			s := run(t, func(c *supervisor.Config) { c.Timings.Shutdown = tt.shutdown }, hosttest.Entry(t, tt.script))
 			l := acquire(t, s)
 			if tt.busy {
 				if _, err := open(t.Context(), l, hosttest.Block, ""); err != nil {
@@ -294,8 +294,8 @@ func TestStop(t *testing.T) {
 			} else {
 				l.Release()
 			}
-			if took := stop(t, s, tt.limit); took < tt.atLeast || took > tt.atMost {
-				t.Errorf("took %v, want %v to %v", took, tt.atLeast, tt.atMost)
+			if took := stop(t, s, tt.limit); took < tt.atLeast || took > time.Minute { // what could be waited for lasts an hour
+				t.Errorf("took %v, want %v or more", took, tt.atLeast)
 			}
 			if st := status(t, s); st.State != supervisor.StateStopped || st.PID != 0 {
 				t.Errorf("status: %+v", st)
@@ -321,7 +321,7 @@ func TestStopWhileStarting(t *testing.T) {
 	started := make(chan error, 1)
 	go func() { started <- s.Start(ctx) }()
 	eventually(t, "the start has begun", func() bool { return status(t, s).State == supervisor.StateStarting })
-	if took := stop(t, s, 10*time.Second); took > 2*time.Second {
+	if took := stop(t, s, time.Minute); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 	cancel()

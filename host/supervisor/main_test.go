@@ -31,9 +31,9 @@ func TestMain(m *testing.M) {
 // see limits at work.
 func quick() supervisor.Timings {
 	return supervisor.Timings{
-		Handshake: 5 * time.Second, Describe: 5 * time.Second, Configure: 5 * time.Second, Health: 5 * time.Second,
-		Models: 5 * time.Second, HealthEvery: 10 * time.Second, HealthDeadline: 5 * time.Second, DeepEvery: 10 * time.Second,
-		Acquire: 5 * time.Second, Backoff: 20 * time.Millisecond, Drain: 10 * time.Second, Shutdown: time.Second,
+		Handshake: 30 * time.Second, Describe: 30 * time.Second, Configure: 30 * time.Second, Health: 30 * time.Second,
+		Models: 30 * time.Second, HealthEvery: 10 * time.Second, HealthDeadline: 5 * time.Second, DeepEvery: 10 * time.Second,
+		Acquire: 30 * time.Second, Backoff: 20 * time.Millisecond, Drain: 10 * time.Second, Shutdown: time.Second,
 	}
 }
 

@@ -71,7 +71,7 @@ func TestChaosInterrupted(t *testing.T) {
 	go func() { exited <- cmd.Wait() }()
 	var root string
 	var plugins []int
-	wait(t, 30*time.Second, "the plugins", func() bool {
+	wait(t, "the plugins", func() bool {
 		root, plugins = pluginsOf(cmd.Process.Pid)
 		return len(plugins) >= 3
 	})

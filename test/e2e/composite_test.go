@@ -124,7 +124,7 @@ func TestParallelFailsFast(t *testing.T) {
 	}
 	for _, b := range []string{"claude", "codex"} {
 		for _, c := range shared.upstream(b).find(n) {
-			wait(t, 10*time.Second, b+" to leave", func() bool { return !c.Gone().IsZero() })
+			wait(t, b+" to leave", func() bool { return !c.Gone().IsZero() })
 			if after := c.Gone().Sub(failure); !failure.IsZero() && after > 250*time.Millisecond+slack {
 				t.Errorf("%s went on for %v", b, after)
 			}

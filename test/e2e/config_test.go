@@ -313,7 +313,7 @@ func (w *configWorld) soon(e *editor, what string, ok func() bool) {
 	if e.IntN(4) > 0 {
 		w.hangUp()
 	}
-	wait(w.t, 20*time.Second, what, ok)
+	wait(w.t, what, ok)
 }
 
 // check writes a text where nobody looks.

@@ -54,7 +54,7 @@ func TestKill9(t *testing.T) {
 					t.Fatalf("no error; text of %d bytes", len(got.r.text))
 				}
 				t.Logf("after %v: %+v", got.r.end.Sub(killed).Round(time.Millisecond), *got.r.err)
-				if took := got.r.end.Sub(killed); took > time.Second {
+				if took := got.r.end.Sub(killed); took > 10*time.Second { // it is told, not found by a deadline
 					t.Errorf("the error took %v", took)
 				}
 				if r, err := ask(backend, "again"); err != nil || r.err != nil {
@@ -101,7 +101,7 @@ func TestKill9OfTheServer(t *testing.T) {
 		go func() {
 			_, _ = rest.do(ctx, w.server.URL, ask{model: backend, history: prompt(n + " [[hang]]"), stream: true})
 		}()
-		wait(t, 10*time.Second, "the model call of "+backend, func() bool { return len(w.upstream(backend).find(n)) == 1 })
+		wait(t, "the model call of "+backend, func() bool { return len(w.upstream(backend).find(n)) == 1 })
 	}
 	w.server.Kill()
 	if left := w.server.WaitLeftovers(2 * time.Second); len(left) > 0 {

@@ -15,8 +15,9 @@ import (
 )
 
 // errorLimit is how soon the client must have an upstream's error, counted from
-// the first request that the upstream refused.
-const errorLimit = 2 * time.Second
+// the first request that the upstream refused: much sooner than a CLI that goes on to
+// try would give up.
+const errorLimit = 15 * time.Second
 
 // statusOf lists the statuses that are right for an upstream's status, per dialect.
 func statusOf(dialect string, upstream int) []int {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/clinvk/clinvk/test/harness"
 )
@@ -175,7 +174,7 @@ func TestCancelInAllDialects(t *testing.T) {
 // running waits until something runs for the caller's request.
 func (c caller) running(t *testing.T) (id string) {
 	t.Helper()
-	wait(t, 10*time.Second, "the turn to run", func() bool {
+	wait(t, "the turn to run", func() bool {
 		found := c.list(t, "state=running&request_id="+c.id)
 		if len(found) == 1 {
 			id = found[0].ID
@@ -183,7 +182,7 @@ func (c caller) running(t *testing.T) (id string) {
 		return id != ""
 	})
 	// The first word must be there for there to be something of an answer.
-	wait(t, 10*time.Second, "its first word", func() bool {
+	wait(t, "its first word", func() bool {
 		var x struct {
 			First *string `json:"first_token_at"`
 		}
@@ -211,7 +210,7 @@ func TestCancelOfWhatWaits(t *testing.T) {
 	id := one.running(t)
 	second := ask(other)
 	var queued []execution
-	wait(t, 10*time.Second, "the second turn to wait", func() bool {
+	wait(t, "the second turn to wait", func() bool {
 		queued = other.list(t, "state=queued")
 		return len(queued) == 1
 	})
@@ -251,7 +250,7 @@ func TestManyExecutions(t *testing.T) {
 		done <- answer.Completed
 	}()
 	most := 0
-	wait(t, 20*time.Second, "all of them", func() bool {
+	wait(t, "all of them", func() bool {
 		all := c.list(t, "limit=1000&request_id="+c.id)
 		most = max(most, len(all))
 		return len(all) == many

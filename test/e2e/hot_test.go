@@ -176,7 +176,7 @@ func TestReplaceUnderLoad(t *testing.T) {
 			if err != nil || !after.Available || after.UpdateError != "" {
 				t.Fatalf("%s: %+v %v", way.name, after, err)
 			}
-			wait(t, 10*time.Second, "the end of the old process", func() bool { return !w.runs(before.PID) })
+			wait(t, "the end of the old process", func() bool { return !w.runs(before.PID) })
 			if !w.runs(after.PID) {
 				t.Errorf("%s: the new process does not run", way.name)
 			}
@@ -209,7 +209,7 @@ func TestBrokenReplacementUnderLoad(t *testing.T) {
 			if err != nil || b.PID != before.PID || !b.Available {
 				t.Fatalf("%s: %+v %v", broken.name, b, err)
 			}
-			wait(t, 10*time.Second, "the log to tell of: "+broken.name, func() bool { return strings.Contains(w.server.Log(), broken.reason) })
+			wait(t, "the log to tell of: "+broken.name, func() bool { return strings.Contains(w.server.Log(), broken.reason) })
 		}
 		w.rename(w.build())
 		b, err := w.server.WaitBackend(t.Context(), "echo", func(b harness.Backend) bool { return b.PID != before.PID })
@@ -242,8 +242,8 @@ func TestRemoveAndAdd(t *testing.T) {
 	if r := <-answer; r == nil || r.err != nil || r.text != "one two three four five six" {
 		t.Errorf("the turn did not end well: %+v", r)
 	}
-	wait(t, 10*time.Second, "the end of the process", func() bool { return !w.runs(before.PID) })
-	wait(t, 10*time.Second, "the end of the backend", func() bool { return w.backend().Name == "" })
+	wait(t, "the end of the process", func() bool { return !w.runs(before.PID) })
+	wait(t, "the end of the backend", func() bool { return w.backend().Name == "" })
 	r, err := openaiChat.do(t.Context(), w.server.URL, ask{model: "echo", history: prompt("x")})
 	if err != nil || r.status != 404 || r.err == nil {
 		t.Errorf("after the removal: %v %+v", err, r)
@@ -261,7 +261,7 @@ func TestRemoveAndAdd(t *testing.T) {
 	if r, err := openaiChat.do(t.Context(), w.server.URL, ask{model: "echo", history: prompt("again")}); err != nil || r.text != "again" {
 		t.Errorf("after the return: %v %+v", err, r)
 	}
-	wait(t, 10*time.Second, "the end of the other name", func() bool {
+	wait(t, "the end of the other name", func() bool {
 		b, err := w.server.Backend(t.Context(), "echo2")
 		return err == nil && b.Name == ""
 	})
@@ -271,7 +271,7 @@ func TestRemoveAndAdd(t *testing.T) {
 func TestHangup(t *testing.T) {
 	w := newWorkshop(t)
 	w.must(syscall.Kill(w.server.PID(), syscall.SIGHUP))
-	wait(t, 10*time.Second, "the look", func() bool { return strings.Contains(w.server.Log(), "looking for plugins") })
+	wait(t, "the look", func() bool { return strings.Contains(w.server.Log(), "looking for plugins") })
 	if b := w.backend(); !b.Available {
 		t.Errorf("backend: %+v", b)
 	}

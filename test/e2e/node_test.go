@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -78,7 +77,7 @@ func checkNode(t *testing.T, w *world, d dialect) {
 	if r, err := d.do(ctx, w.server.URL, ask{model: "node/slow", history: prompt("a b c d"), stream: true, onDelta: cancel}); err == nil {
 		t.Fatalf("the answer came whole: %+v", r)
 	}
-	wait(t, 5*time.Second, "the plugin to end the turn", func() bool { return strings.Count(w.server.Log(), "broke off") > ended })
+	wait(t, "the plugin to end the turn", func() bool { return strings.Count(w.server.Log(), "broke off") > ended })
 
 	r, err := d.do(t.Context(), w.server.URL, ask{model: "node/slow", history: prompt("a b c d"), stream: true, onDelta: func() { kill(t, w.server, "node", "plugin") }})
 	if err != nil || r.err == nil || !strings.Contains(r.err.message, "signal: killed") {

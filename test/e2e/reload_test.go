@@ -21,7 +21,7 @@ func (w *configWorld) change(text, key string) {
 	w.t.Helper()
 	before := w.stateWith(key)
 	w.write(text)
-	wait(w.t, 20*time.Second, "the change", func() bool {
+	wait(w.t, "the change", func() bool {
 		s := w.stateWith(key)
 		if s.FailedAt.After(before.FailedAt) {
 			w.t.Fatalf("it was refused: %s", s.Error)
@@ -35,7 +35,7 @@ func (w *configWorld) refuse(text, key string, why ...string) {
 	w.t.Helper()
 	before := w.stateWith(key)
 	w.write(text)
-	wait(w.t, 20*time.Second, "the refusal", func() bool { return w.stateWith(key).FailedAt.After(before.FailedAt) })
+	wait(w.t, "the refusal", func() bool { return w.stateWith(key).FailedAt.After(before.FailedAt) })
 	s := w.stateWith(key)
 	for _, reason := range why {
 		if !strings.Contains(s.Error, reason) {
@@ -98,20 +98,20 @@ func TestKeysFile(t *testing.T) {
 	want("alpha", 200)
 	want("", 401)
 	want("beta", 401)
-	wait(t, 10*time.Second, "the name in the log", func() bool { return strings.Contains(w.server.Log(), "key=alice") })
+	wait(t, "the name in the log", func() bool { return strings.Contains(w.server.Log(), "key=alice") })
 	put(alice+"beta\n", 0o600)
-	wait(t, 10*time.Second, "the second key", func() bool { s, _, _ := w.get("/v1/models", "beta", ""); return s == 200 })
+	wait(t, "the second key", func() bool { s, _, _ := w.get("/v1/models", "beta", ""); return s == 200 })
 	want("alpha", 200)
 	before := w.stateWith("alpha")
 	put("gamma\n", 0o644)
-	wait(t, 10*time.Second, "the refusal", func() bool { return w.stateWith("alpha").FailedAt.After(before.FailedAt) })
+	wait(t, "the refusal", func() bool { return w.stateWith("alpha").FailedAt.After(before.FailedAt) })
 	if s := w.stateWith("alpha"); !strings.Contains(s.Error, "chmod 600") || !position.MatchString(s.Error) {
 		t.Errorf("%s", s.Error)
 	}
 	want("alpha", 200)
 	want("gamma", 401)
 	put("gamma\n", 0o600)
-	wait(t, 10*time.Second, "the third key", func() bool { s, _, _ := w.get("/v1/models", "gamma", ""); return s == 200 })
+	wait(t, "the third key", func() bool { s, _, _ := w.get("/v1/models", "gamma", ""); return s == 200 })
 	want("alpha", 401)
 	w.refuse(baseConfig+"server: {api_keys_file: "+path+".none}\n", "gamma", "no such file", ":3:25: server.api_keys_file cannot be used")
 	want("gamma", 200)
@@ -119,7 +119,7 @@ func TestKeysFile(t *testing.T) {
 	// What was missing comes, and the configuration that wanted it holds.
 	path += ".none"
 	put("delta\n", 0o600)
-	wait(t, 10*time.Second, "the file that was missing", func() bool { s, _, _ := w.get("/v1/models", "delta", ""); return s == 200 })
+	wait(t, "the file that was missing", func() bool { s, _, _ := w.get("/v1/models", "delta", ""); return s == 200 })
 	want("gamma", 401)
 }
 
@@ -210,7 +210,7 @@ func TestReloadBackend(t *testing.T) {
 		t.Error("what is switched off answers")
 	}
 	w.change(baseConfig+"backends: {echo: {enabled: true}}\nserver: {port: 1, host: localhost, strict_params: true}\n", "")
-	wait(t, 20*time.Second, "the backend", func() bool { return w.ask("echo", "again", true) == nil })
+	wait(t, "the backend", func() bool { return w.ask("echo", "again", true) == nil })
 	if s := w.state(); !slices.Equal(s.AfterRestart, []string{"server.host", "server.port"}) {
 		t.Errorf("after a restart: %v", s.AfterRestart)
 	}

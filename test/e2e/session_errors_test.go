@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/clinvk/clinvk/test/harness"
 )
@@ -90,7 +89,7 @@ func TestSessionBusy(t *testing.T) {
 		done <- k.prompt(t, fields{"session_id": id, "backend": "echo", "model": "slow", "prompt": strings.Repeat("word ", 400)})
 	}()
 	var list struct{ Executions []struct{ ID string } }
-	wait(t, 10*time.Second, "the turn to run", func() bool {
+	wait(t, "the turn to run", func() bool {
 		request(t, http.MethodGet, shared.server.URL+"/api/v1/executions?state=running&session_id="+id, nil, &list)
 		return len(list.Executions) == 1
 	})

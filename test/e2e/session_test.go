@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/clinvk/clinvk/test/harness"
 )
@@ -301,7 +300,7 @@ func TestCancelThenContinue(t *testing.T) {
 						FirstToken *string `json:"first_token_at"`
 					}
 				}
-				wait(t, 10*time.Second, "the answer to begin", func() bool {
+				wait(t, "the answer to begin", func() bool {
 					request(t, http.MethodGet, k.server.URL+"/api/v1/executions?state=running&session_id="+first.SessionID, nil, &running)
 					return len(running.Executions) == 1 && running.Executions[0].FirstToken != nil
 				})

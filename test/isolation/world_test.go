@@ -31,7 +31,7 @@ const (
 // see limits at work. Crashes do not add up to quarantine.
 func quick() supervisor.Timings {
 	return supervisor.Timings{
-		Handshake: 10 * time.Second, Describe: 10 * time.Second, Configure: 10 * time.Second, Health: 10 * time.Second, Models: 5 * time.Second,
+		Handshake: time.Minute, Describe: time.Minute, Configure: time.Minute, Health: time.Minute, Models: 5 * time.Second,
 		HealthEvery: 10 * time.Second, HealthDeadline: 5 * time.Second, Acquire: 10 * time.Second,
 		Backoff: 20 * time.Millisecond, BackoffMost: 20 * time.Millisecond, CrashWindow: time.Nanosecond, Reset: time.Nanosecond,
 		Shutdown: time.Second,
