@@ -26,13 +26,13 @@ import (
 // show soon that a stopped one is noticed: three polls of a second.
 var stormTimings = supervisor.Timings{
 	HealthEvery: 100 * time.Millisecond, HealthDeadline: time.Second,
-	Acquire: 10 * time.Second, Backoff: 50 * time.Millisecond, BackoffMost: 500 * time.Millisecond,
+	Backoff: 50 * time.Millisecond, BackoffMost: 500 * time.Millisecond,
 	Reset: time.Nanosecond, CrashWindow: time.Nanosecond,
 }
 
 // quarantineTimings are the real ones but for the waits between two starts.
 var quarantineTimings = supervisor.Timings{
-	Acquire: 10 * time.Second, Backoff: 10 * time.Millisecond, BackoffMost: 10 * time.Millisecond,
+	Backoff: 10 * time.Millisecond, BackoffMost: 10 * time.Millisecond,
 }
 
 // world is a server of our own, on a port of loopback that nobody else knows.

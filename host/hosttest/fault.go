@@ -5,6 +5,7 @@ package hosttest
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -106,9 +107,14 @@ func listen(dir string) string {
 	return path
 }
 
+// held are files that stay open to the end: one that nothing refers to is closed when
+// it is collected.
+var held []io.Closer
+
 func listenOn(path string) net.Listener {
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", path)
 	check(err)
+	held = append(held, l)
 	return l
 }
 
@@ -205,8 +211,9 @@ func stranger(path string) {
 	check(err)
 	cmd := exec.CommandContext(context.Background(), self, argument, "{}")
 	cmd.Env = []string{strangerVariable + "=" + path}
-	_, err = cmd.StdinPipe() // ends with this process
+	stdin, err := cmd.StdinPipe() // ends with this process
 	check(err)
+	held = append(held, stdin)
 	check(cmd.Start())
 	for range 500 {
 		if _, err := os.Stat(path); err == nil { //nolint:gosec // a path of our own

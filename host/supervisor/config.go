@@ -117,7 +117,7 @@ type Timings struct {
 	DeepEvery time.Duration
 	// ModelsEvery is how often models are listed; 60 s.
 	ModelsEvery time.Duration
-	// Acquire is how long Acquire waits for a plugin that is being started; 2 s.
+	// Acquire is how long Acquire waits for a plugin that is being started; 10 s.
 	Acquire time.Duration
 	// Backoff is the wait after the second crash in a row, doubled with each
 	// further one; 0.5 s. The first crash is followed by a start at once.
@@ -181,7 +181,7 @@ func (c Config) withDefaults() Config {
 		{&t.HealthDeadline, 3 * time.Second},
 		{&t.DeepEvery, 30 * time.Second},
 		{&t.ModelsEvery, 60 * time.Second},
-		{&t.Acquire, 2 * time.Second},
+		{&t.Acquire, 10 * time.Second},
 		{&t.Backoff, 500 * time.Millisecond},
 		{&t.BackoffMost, 60 * time.Second},
 		{&t.Reset, 5 * time.Minute},

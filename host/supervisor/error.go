@@ -69,7 +69,7 @@ func failedStart(err error) *startError {
 
 // deathTime is how long a failed call waits for the end of the process: when the
 // connection broke, how the process ended says why.
-const deathTime = 300 * time.Millisecond
+const deathTime = 2 * time.Second
 
 // failedCall is for a process that did not answer as it must.
 func failedCall(ctx context.Context, i *instance, stage string, limit time.Duration, err error) *startError {

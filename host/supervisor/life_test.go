@@ -270,6 +270,31 @@ func TestAcquireWaits(t *testing.T) {
 	t.Fatal("no turn works")
 }
 
+// TestAcquireKnowsWhen shows that nobody waits for a start that is far away, and that
+// the error says when to ask again.
+func TestAcquireKnowsWhen(t *testing.T) {
+	t.Run("later", func(t *testing.T) {
+		s := run(t, func(c *supervisor.Config) {
+			c.Timings.Backoff, c.Timings.BackoffMost, c.Timings.Acquire = time.Hour, time.Hour, time.Minute
+		}, hosttest.Entry(t, hosttest.Script{Start: hosttest.Panic}))
+		eventually(t, "the second crash", func() bool { return status(t, s).State == supervisor.StateBackoff })
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		var e *supervisor.NotAvailableError
+		if _, err := s.Acquire(ctx, "fake"); !errors.As(err, &e) || e.RetryAfter < 30*time.Minute {
+			t.Errorf("%v, %+v", err, e)
+		}
+	})
+	t.Run("now", func(t *testing.T) {
+		s, started := hung(t, supervisor.Timings{Handshake: time.Hour, Acquire: time.Millisecond})
+		defer func() { stop(t, s, time.Minute); <-started }()
+		var e *supervisor.NotAvailableError
+		if _, err := s.Acquire(t.Context(), "fake"); !errors.As(err, &e) || e.State != supervisor.StateStarting || e.RetryAfter != time.Second {
+			t.Errorf("%v, %+v", err, e)
+		}
+	})
+}
+
 func TestStop(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -310,22 +335,28 @@ func TestStop(t *testing.T) {
 
 // TestStopWhileStarting shows that a start that hangs does not delay the end.
 func TestStopWhileStarting(t *testing.T) {
+	s, started := hung(t, supervisor.Timings{Handshake: time.Hour})
+	if took := stop(t, s, time.Minute); took > 30*time.Second {
+		t.Errorf("took %v", took)
+	}
+	<-started
+}
+
+// hung is a supervisor in the start of a plugin that hangs in it. The caller stops it,
+// and then Start ends.
+func hung(t *testing.T, timings supervisor.Timings) (s *supervisor.Supervisor, started <-chan error) {
+	t.Helper()
 	s, err := supervisor.New(supervisor.Config{
 		Entries:  []catalog.Entry{hosttest.Entry(t, hosttest.Script{Start: hosttest.Hang})},
-		StateDir: t.TempDir(), RuntimeDir: hosttest.RuntimeDir(t), Timings: supervisor.Timings{Handshake: time.Hour},
+		StateDir: t.TempDir(), RuntimeDir: hosttest.RuntimeDir(t), Timings: timings,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	started := make(chan error, 1)
-	go func() { started <- s.Start(ctx) }()
+	start := make(chan error, 1)
+	go func() { start <- s.Start(context.Background()) }()
 	eventually(t, "the start has begun", func() bool { return status(t, s).State == supervisor.StateStarting })
-	if took := stop(t, s, time.Minute); took > 30*time.Second {
-		t.Errorf("took %v", took)
-	}
-	cancel()
-	<-started
+	return s, start
 }
 
 func TestBadSetup(t *testing.T) {

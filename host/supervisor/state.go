@@ -133,7 +133,7 @@ type NotAvailableError struct {
 	ExitStatus string
 	// StderrTail is the end of that process's stderr, redacted, at most 8 KiB.
 	StderrTail string
-	// RetryAfter is when it may be available; 0: unknown.
+	// RetryAfter is when it may be available; 0: not without somebody's help.
 	RetryAfter time.Duration
 }
 
@@ -153,6 +153,10 @@ func (e *NotAvailableError) Error() string {
 	return b.String()
 }
 
+// startTime is when to ask again for a plugin that is being started and that could
+// not be waited for any longer.
+const startTime = time.Second
+
 // notAvailable makes the error from what is known.
 func (s Status) notAvailable(now time.Time) *NotAvailableError {
 	e := &NotAvailableError{Name: s.Name, State: s.State, Reason: s.LastError, Remedy: s.Remedy}
@@ -168,6 +172,7 @@ func (s Status) notAvailable(now time.Time) *NotAvailableError {
 	case StateBackoff:
 		e.RetryAfter = max(0, s.NextStart.Sub(now))
 	default: // it is being started
+		e.RetryAfter = startTime
 	}
 	if s.LastExit != nil {
 		e.ExitStatus, e.StderrTail = s.LastExit.String(), s.LastExit.StderrTail

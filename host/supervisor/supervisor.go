@@ -204,9 +204,9 @@ func (s *Supervisor) Restart(ctx context.Context, name string) error {
 	}
 }
 
-// Acquire lends the process of a plugin. While one is being started it waits,
-// until ctx ends and at most Timings.Acquire; otherwise, and when it waited in
-// vain, the error is a *NotAvailableError.
+// Acquire lends the process of a plugin. While one is being started, or is to be in
+// that time, it waits, until ctx ends and at most Timings.Acquire; otherwise, and when
+// it waited in vain, the error is a *NotAvailableError.
 func (s *Supervisor) Acquire(ctx context.Context, name string) (*Lease, error) {
 	u, ok := s.roster.Load().units[name]
 	if !ok {
@@ -216,12 +216,17 @@ func (s *Supervisor) Acquire(ctx context.Context, name string) (*Lease, error) {
 	if lease != nil {
 		return lease, nil
 	}
+	limit := time.Now().Add(s.config.Timings.Acquire)
 	timer := time.NewTimer(s.config.Timings.Acquire)
 	defer timer.Stop()
 	for {
 		switch status.State {
 		case StateDisabled, StateQuarantined, StateDraining, StateStopped:
 			return nil, status.notAvailable(time.Now())
+		case StateBackoff:
+			if status.NextStart.After(limit) {
+				return nil, status.notAvailable(time.Now())
+			}
 		default: // it may get ready
 		}
 		if u.ends.life.Err() != nil {

@@ -83,7 +83,7 @@ func TestStoppedPlugin(t *testing.T) {
 func (f turnFault) run(t *testing.T, w *world) costs {
 	w.recovers(t, faulty)
 	before := w.backend(t, faulty)
-	m := w.watch()
+	m := w.watch(t)
 	dialects := []dialect{restWhole, restStream, openaiWhole, openaiStream, anthropicWhole, anthropicStream}
 	if f.slow {
 		dialects = []dialect{restWhole, anthropicStream}
@@ -231,7 +231,7 @@ func TestDescendants(t *testing.T) {
 				cheaply(t, func(t *testing.T) costs {
 					w := newWorld(t, nil, hosttest.Entry(t, hosttest.Script{Name: faulty}, hosttest.Plain))
 					w.settled(t)
-					m := w.watch()
+					m := w.watch(t)
 					o := w.must(t, restWhole, faulty, kind, "leave something")
 					pid, err := strconv.Atoi(o.text)
 					if err != nil || !alive(pid) {

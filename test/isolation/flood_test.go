@@ -38,7 +38,7 @@ func TestManyEvents(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cheaply(t, func(t *testing.T) costs {
-				m := w.watch()
+				m := w.watch(t)
 				resp, err := w.open(t.Context(), tt.d, tt.d.body(faulty, tt.kind, strconv.Itoa(many)))
 				if err != nil {
 					t.Fatal(err)
@@ -96,7 +96,7 @@ func TestSlowReader(t *testing.T) {
 		{hosttest.BigEvents, 3 * growthMost},
 	} {
 		t.Run(tt.kind, func(t *testing.T) {
-			m := w.watch()
+			m := w.watch(t)
 			resp, err := w.open(t.Context(), restStream, restStream.body(faulty, tt.kind, "flow"))
 			if err != nil {
 				t.Fatal(err)
@@ -132,7 +132,7 @@ func TestTooLargeAnswer(t *testing.T) {
 	for _, d := range []dialect{restWhole, openaiWhole, anthropicWhole} {
 		t.Run(d.name, func(t *testing.T) {
 			cheaply(t, func(t *testing.T) costs {
-				m := w.watch()
+				m := w.watch(t)
 				o := w.must(t, d, faulty, hosttest.Endless, "flow")
 				turnFault{message: "larger than 4 MiB; ask for it as a stream"}.check(t, d, o)
 				eventually(t, "the turn is over", func() bool { return w.backend(t, faulty).Running == 0 })
@@ -156,7 +156,7 @@ func TestTalkative(t *testing.T) {
 					c.Timings.HealthEvery, c.Timings.ModelsEvery = 20*time.Millisecond, 20*time.Millisecond
 				}, hosttest.Entry(t, hosttest.Script{Name: faulty, Answer: answer, Flag: flag}, hosttest.Plain))
 				defer w.stop()
-				m := w.watch()
+				m := w.watch(t)
 				w.settled(t)
 				for _, path := range []string{"/health", "/api/v1/backends", "/openai/v1/models"} {
 					if n := w.size(t, path); n > 64<<10 {

@@ -14,11 +14,13 @@ import (
 
 func TestMain(m *testing.M) {
 	hosttest.Run()
+	runBare()
 	runSDKPlugin()
 	debug.SetGCPercent(300) // as the server does
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/clinvk/clinvk/host/runner.serveForks"),
 		goleak.Cleanup(func(code int) {
+			stopBare()
 			if binaries.dir != "" {
 				_ = os.RemoveAll(binaries.dir)
 			}

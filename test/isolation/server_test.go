@@ -79,7 +79,7 @@ func TestServerMemory(t *testing.T) {
 				if err := os.WriteFile(proc(s.PID(), "clear_refs"), []byte("5"), 0); err != nil {
 					t.Fatal(err)
 				}
-				m := w.watch()
+				m := w.watch(t)
 				resp, err := w.open(t.Context(), tt.d, tt.d.body(faulty, tt.kind, strconv.Itoa(many)))
 				if err != nil {
 					t.Fatal(err)

@@ -109,7 +109,7 @@ func (f startFault) run(t *testing.T) costs {
 		}
 	}, entry)
 	defer w.stop()
-	m := w.watch()
+	m := w.watch(t)
 	began := time.Now()
 	eventually(t, "the reason is shown", func() bool { return w.backend(t, faulty).LastError != "" })
 	if took := time.Since(began); f.tight != nil && took > startLimit+30*time.Second { // the other limits are a minute
@@ -147,7 +147,7 @@ func TestCertificateInPlainMode(t *testing.T) {
 	cheaply(t, func(t *testing.T) costs {
 		w := newWorld(t, nil, hosttest.Entry(t, hosttest.Script{Name: faulty, Start: hosttest.SendCert}, hosttest.Plain))
 		defer w.stop()
-		m := w.watch()
+		m := w.watch(t)
 		w.settled(t)
 		w.answers(t, faulty)
 		w.answers(t, healthy)
