@@ -150,6 +150,7 @@ func (d *Dialect) prepare(r *http.Request, q *request) error {
 	if q.turn.Keep != nil && q.choices() > 1 {
 		return &wire.Error{Path: "n", Problem: "must be 1 in a session (X-Clinvk-Session): it goes on with one answer"}
 	}
+	q.turn.Choices = q.choices()
 	return d.config.Media.Complete(r.Context(), &q.turn)
 }
 
