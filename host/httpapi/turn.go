@@ -33,7 +33,7 @@ func BeginTurn(w http.ResponseWriter, x *engine.Execution, ignored []string) {
 	if x.Session != "" {
 		h.Set(headerSession, header(x.Session))
 	}
-	setIgnored(h, ignored)
+	SetIgnored(h, ignored)
 	h.Set(headerTiming, timing(x.Timing()))
 }
 
@@ -43,11 +43,12 @@ func BeginPreview(w http.ResponseWriter, p *engine.Preview, ignored []string, to
 	h := w.Header()
 	h.Set(headerBackend, header(p.Backend))
 	h.Set(headerModel, header(cmp.Or(p.Model, p.Backend)))
-	setIgnored(h, ignored)
+	SetIgnored(h, ignored)
 	h.Set(headerTiming, timing(engine.Timing{Total: took}))
 }
 
-func setIgnored(h http.Header, ignored []string) {
+// SetIgnored names the parameters that have no effect.
+func SetIgnored(h http.Header, ignored []string) {
 	if len(ignored) > 0 {
 		h.Set(headerIgnored, header(strings.Join(ignored, ", ")))
 	}
