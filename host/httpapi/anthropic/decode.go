@@ -216,7 +216,8 @@ func field(name string) string {
 func (q *messagesRequest) words(names []string) []string {
 	out := make([]string, 0, len(names)+len(q.ignored))
 	for _, name := range names {
-		if name == engine.FieldReasoningEffort && q.adaptive {
+		disabled := q.turn.Sampling.ReasoningTokens != nil && *q.turn.Sampling.ReasoningTokens == 0
+		if name == engine.FieldReasoningEffort && q.adaptive || name == engine.FieldReasoningTokens && disabled {
 			out = append(out, "thinking")
 			continue
 		}

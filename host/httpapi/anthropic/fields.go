@@ -24,7 +24,8 @@ const (
 type requestField struct {
 	name      string
 	treatment treatment
-	// kind is the JSON type: object, array, string; empty: any.
+	// kind is the JSON type: object, array, string, or metadata for an object with a
+	// user_id; empty: any.
 	kind string
 	// same is a value that is as good as none.
 	same string
@@ -50,7 +51,7 @@ var requestFields = []requestField{
 	{name: "tools"},
 	{name: "tool_choice"},
 
-	{name: "metadata", treatment: harmless, kind: "object"},
+	{name: "metadata", treatment: harmless, kind: "metadata"},
 	{name: "service_tier", treatment: harmless, kind: "string"},
 	{name: "cache_control", treatment: harmless, kind: "object"},
 	{name: "diagnostics", treatment: harmless, kind: "object"},
@@ -102,6 +103,11 @@ func (f requestField) check(v wire.Value) (err error) {
 	switch f.kind {
 	case "object":
 		_, err = v.Object()
+	case "metadata":
+		var o wire.Object
+		if o, err = v.Object(); err == nil {
+			_, err = o.Get("user_id").OptionalString()
+		}
 	case "array":
 		_, err = v.Array()
 	case "string":

@@ -56,7 +56,7 @@ var chatFields = []field{
 	{"prompt_cache_retention", harmless, isString},
 	{"prompt_cache_options", harmless, isObject},
 	{"service_tier", harmless, isString},
-	{"metadata", harmless, isObject},
+	{"metadata", harmless, wire.Value.Labels},
 	{"store", harmless, isBool},
 	{"audio", harmless, isObject}, // says how, if modalities ask for it
 	{"logit_bias", ignored, isObject},

@@ -160,9 +160,16 @@ func (q *request) ignore(r *wire.Reader) {
 	for _, name := range []string{"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"} {
 		r.String(name)
 	}
-	r.Objects("metadata", "stream_options", "client_metadata")
-	if truncation := r.String("truncation"); truncation == "auto" {
+	r.Objects("stream_options", "client_metadata")
+	if v := r.Get("metadata"); !v.IsNull() {
+		r.Fail(v.Labels())
+	}
+	switch r.String("truncation") {
+	case "", "disabled":
+	case "auto":
 		q.ignored = append(q.ignored, "truncation")
+	default:
+		r.Fail(r.Get("truncation").Unknown("auto", "disabled"))
 	}
 	if r.Int("max_tool_calls", 1) != nil {
 		q.ignored = append(q.ignored, "max_tool_calls")

@@ -42,6 +42,8 @@ func TestDecodeErrors(t *testing.T) {
 		`{"model":"m","input":"x","tools":[{"type":"web_search"}],"tool_choice":{"type":"web_search"}}`: `tool_choice.type is "web_search": no backend can carry out a tool of that type; it must be function, custom or allowed_tools`,
 		`{"model":"m","input":"x","tool_choice":{"type":"function","name":"f"}}`:                        `tool_choice names the tool "f", which is not among the tools`,
 		`{"model":"m","input":"x","background":true,"store":false}`:                                     "background needs store: the answer is fetched later",
+		`{"model":"m","input":"x","metadata":{"a":1}}`:                                                  "metadata.a must be a string, not a number",
+		`{"model":"m","input":"x","truncation":"never"}`:                                                `truncation must be one of auto, disabled, not "never"`,
 		`{"model":"m","input":"x","text":{"format":{"type":"xml"}}}`:                                    `text.format.type must be one of text, json_object, json_schema, not "xml"`,
 	} {
 		_, err := read(body)
