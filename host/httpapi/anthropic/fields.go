@@ -65,9 +65,12 @@ var requestFields = []requestField{
 
 	{name: "container", treatment: refused},
 	{name: "mcp_servers", treatment: refused, kind: "array", advice: "give the model tools, or set the servers up in the CLI"},
-	{name: "thread", treatment: refused, kind: "object", advice: "send the whole conversation in messages"},
+	{name: fieldThread, treatment: refused, kind: "object", advice: "send the whole conversation in messages"},
 	{name: "inference_geo", treatment: refused, kind: "string", same: "global", advice: "where a model runs is up to the CLI's account"},
 }
+
+// fieldThread asks the server to hold a conversation between requests.
+const fieldThread = "thread"
 
 // settle does with fields that have no effect what the table says; path precedes
 // their names in notes.
