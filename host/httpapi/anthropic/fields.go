@@ -72,6 +72,11 @@ var requestFields = []requestField{
 // fieldThread asks the server to hold a conversation between requests.
 const fieldThread = "thread"
 
+// known says that a field of a request is one of Anthropic's.
+func known(name string) bool {
+	return slices.ContainsFunc(requestFields, func(f requestField) bool { return f.name == name })
+}
+
 // settle does with fields that have no effect what the table says; path precedes
 // their names in notes.
 func (q *messagesRequest) settle(r *wire.Reader, fields []requestField, path string) {

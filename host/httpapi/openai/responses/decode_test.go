@@ -3,9 +3,13 @@ package responses
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	api "github.com/openai/openai-go/v3/responses"
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
@@ -145,4 +149,19 @@ func FuzzDecodeResponses(f *testing.F) {
 			t.Fatal("no messages")
 		}
 	})
+}
+
+// TestKnown holds the list of fields against OpenAI's own client.
+func TestKnown(t *testing.T) {
+	params := reflect.TypeFor[api.ResponseNewParams]()
+	for i := range params.NumField() {
+		name, _, _ := strings.Cut(params.Field(i).Tag.Get("json"), ",")
+		if name != "" && !slices.Contains(known, name) {
+			t.Errorf("nobody thought of %s", name)
+		}
+	}
+	q, err := read(`{"model":"m","input":"x","stream":true,"temprature":1}`)
+	if err != nil || q.unknown != "temprature" {
+		t.Errorf("got %+v, %v", q, err)
+	}
 }

@@ -250,8 +250,8 @@ func (d *Dialect) read(r *http.Request) (*request, error) {
 	if err := q.converse(items, func(id string) (json.RawMessage, error) { return past.item(r.Context(), id) }); err != nil {
 		return nil, err
 	}
-	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
-		return nil, &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
+	if err := httpapi.Strict(&q.turn, d.config.StrictParams, q.ignored, q.unknown); err != nil {
+		return nil, err
 	}
 	return q, d.config.Media.Complete(r.Context(), &q.turn)
 }
