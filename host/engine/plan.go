@@ -20,6 +20,12 @@ func (e *Engine) plan(t *Turn) (plan, error) {
 		if p.turn.WorkingDir, err = e.config.Load().WorkingDirs.check(p.turn.WorkingDir); err != nil {
 			return plan{}, err
 		}
+		if t.Choices > 1 {
+			e := Errorf(CodeInvalidRequest, "n must be 1 for an agent in the working directory %s: several would change the same files at the same time; "+
+				"leave the directory out to give each choice a private one, or send one request after the other", p.turn.WorkingDir)
+			e.Param = FieldChoices
+			return plan{}, e
+		}
 	}
 	p.info, _ = e.backends.Info(to.backend)
 	if p.ignored, err = check(to.backend, p.turn, p.info); err != nil {
@@ -31,4 +37,18 @@ func (e *Engine) plan(t *Turn) (plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// Check fails where Execute would before it waits for anything, and lists the parameters
+// that the backend does not honour (Field…). A turn in a session is not looked at: what
+// becomes of it is its session's to say.
+func (e *Engine) Check(t *Turn) (ignored []string, err error) {
+	if e.draining.Load() {
+		return nil, shuttingDown()
+	}
+	if t.Keep != nil {
+		return nil, nil
+	}
+	p, err := e.plan(t)
+	return p.ignored, err
 }

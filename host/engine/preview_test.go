@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,6 +65,21 @@ func TestPreview(t *testing.T) {
 		{name: "a mode that is not there", turn: &Turn{Model: "b", Mode: ModeAgent, Messages: say("hi")}, code: CodeUnsupported},
 		{name: "a directory that is not there", caps: previewing, turn: &Turn{Model: "b", Mode: ModeAgent, WorkingDir: dir + "/none", Messages: say("hi")}, code: CodeInvalidRequest},
 		{
+			name: "several agents in one directory", caps: previewing, code: CodeInvalidRequest,
+			turn: &Turn{Model: "b", Mode: ModeAgent, WorkingDir: dir, Choices: 2, Messages: say("hi")},
+		},
+		{
+			name: "several agents", caps: previewing, turn: &Turn{Model: "b", Mode: ModeAgent, Choices: 2, Messages: say("hi")},
+			preview: func(*backendv1.Start) (*backendv1.PreviewResponse, error) { return &backendv1.PreviewResponse{}, nil },
+			want:    &Preview{Backend: "b", Mode: ModeAgent, Command: &Command{}},
+		},
+		{
+			name: "several in a chat, which has no directory", caps: previewing,
+			turn:    &Turn{Model: "b", WorkingDir: dir, Choices: 2, Messages: say("hi")},
+			preview: func(*backendv1.Start) (*backendv1.PreviewResponse, error) { return &backendv1.PreviewResponse{}, nil },
+			want:    &Preview{Backend: "b", Mode: ModeChat, Command: &Command{}},
+		},
+		{
 			name: "strict parameters", caps: previewing, code: CodeInvalidRequest,
 			turn: &Turn{Model: "b", StrictParams: true, Messages: say("hi"), Sampling: Sampling{Temperature: &temperature}},
 		},
@@ -88,6 +104,10 @@ func TestPreview(t *testing.T) {
 			})
 			f.previews = tt.preview
 			e := New(Config{Backends: f})
+			ignored, checkErr := e.Check(tt.turn)
+			if refused := AsError(checkErr); checkErr != nil && refused.Code != tt.code || tt.want != nil && (checkErr != nil || !slices.Equal(ignored, tt.want.Ignored)) {
+				t.Errorf("checked: %v, %v", ignored, checkErr)
+			}
 			got, err := e.Preview(t.Context(), tt.turn)
 			if code := AsError(err); (tt.want == nil) != (err != nil) || err != nil && code.Code != tt.code {
 				t.Fatalf("err = %v", err)

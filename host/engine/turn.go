@@ -45,6 +45,9 @@ type Turn struct {
 	// NoLive says that the conversation will not be continued, so that it is not
 	// worth keeping a process for it.
 	NoLive bool
+	// Choices is how many turns run side by side as answers to one question; above 1
+	// they must not share a working directory.
+	Choices int
 	// StrictParams turns parameters that would be ignored into an error.
 	StrictParams bool
 	// Keep asks for the conversation to be kept; nil: it is not.
@@ -280,6 +283,7 @@ const (
 	FieldReasoningEffort  = "reasoning_effort"
 	FieldReasoningTokens  = "reasoning_tokens"
 	FieldTools            = "tools"
+	FieldChoices          = "n"
 )
 
 // set lists the fields that have a value.

@@ -15,7 +15,7 @@ func BeginCount(w http.ResponseWriter, r *http.Request, c engine.TokenCount, ign
 	about(r.Context()).backend = c.Backend
 	h := w.Header()
 	h.Set(headerBackend, header(c.Backend))
-	setIgnored(h, ignored)
+	SetIgnored(h, ignored)
 	if c.Estimated {
 		h.Set(headerEstimated, "true")
 	}

@@ -120,6 +120,16 @@ func TestErrorsAreWrittenByTheDialectOfThePath(t *testing.T) {
 	}
 }
 
+// TestNoWebSockets: 426 has clients fall back to HTTP at once, where they would try again
+// after a 405.
+func TestNoWebSockets(t *testing.T) {
+	s := newTestServer(t, Config{}, Route{Method: "POST", Pattern: "/a/x"})
+	w := do(s, "GET", "/a/x", map[string]string{"Connection": "Upgrade", "Upgrade": "WebSocket"})
+	if w.Code != http.StatusUpgradeRequired || w.Header().Get("Upgrade") == "" || !strings.Contains(w.Body.String(), "/a: there are no WebSockets at /a/x; it takes POST") {
+		t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
+	}
+}
+
 func TestRequestID(t *testing.T) {
 	s := newTestServer(t, Config{})
 	for id, kept := range map[string]bool{"abc-1.2:3_x": true, "a b": false, "a\"b": false, strings.Repeat("x", 129): false} {

@@ -84,6 +84,11 @@ func NewServer(c Config) (s *Server, err error) {
 	s.router.MethodNotAllowed = s.plain(func(w http.ResponseWriter, r *http.Request) error {
 		allow := slices.DeleteFunc(strings.Split(w.Header().Get("Allow"), ", "), func(m string) bool { return m == http.MethodOptions })
 		w.Header().Set("Allow", strings.Join(allow, ", "))
+		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+			// Codex tries a WebSocket first, and for seconds unless it is told so.
+			w.Header().Set("Upgrade", "HTTP/1.1")
+			return Errorf(http.StatusUpgradeRequired, "there are no WebSockets at %s; it takes %s over HTTP", r.URL.Path, strings.Join(allow, ", "))
+		}
 		return Errorf(http.StatusMethodNotAllowed, "%s does not take %s; it takes %s", r.URL.Path, r.Method, strings.Join(allow, ", "))
 	})
 	defer func() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
 // Headers of turns.
@@ -33,7 +34,7 @@ func BeginTurn(w http.ResponseWriter, x *engine.Execution, ignored []string) {
 	if x.Session != "" {
 		h.Set(headerSession, header(x.Session))
 	}
-	setIgnored(h, ignored)
+	SetIgnored(h, ignored)
 	h.Set(headerTiming, timing(x.Timing()))
 }
 
@@ -43,11 +44,12 @@ func BeginPreview(w http.ResponseWriter, p *engine.Preview, ignored []string, to
 	h := w.Header()
 	h.Set(headerBackend, header(p.Backend))
 	h.Set(headerModel, header(cmp.Or(p.Model, p.Backend)))
-	setIgnored(h, ignored)
+	SetIgnored(h, ignored)
 	h.Set(headerTiming, timing(engine.Timing{Total: took}))
 }
 
-func setIgnored(h http.Header, ignored []string) {
+// SetIgnored names the parameters that have no effect.
+func SetIgnored(h http.Header, ignored []string) {
 	if len(ignored) > 0 {
 		h.Set(headerIgnored, header(strings.Join(ignored, ", ")))
 	}
@@ -75,6 +77,20 @@ func timing(t engine.Timing) string {
 // Sign notes on a turn whose it is and which request it came in.
 func Sign(r *http.Request, t *engine.Turn, dialect string) {
 	t.Owner, t.RequestID, t.Dialect = Owner(r), RequestID(r.Context()), dialect
+}
+
+// Strict notes on a turn whether server.strict_params is on. If so it refuses what the
+// client asked for in vain: ignored, and a field that nobody knows (empty: there is
+// none). The error is a *wire.Error.
+func Strict(t *engine.Turn, on bool, ignored []string, unknown string) error {
+	t.StrictParams = on
+	switch {
+	case on && len(ignored) > 0:
+		return &wire.Error{Path: ignored[0], Problem: "is not supported, and server.strict_params is on"}
+	case on && unknown != "":
+		return &wire.Error{Path: unknown, Problem: "is no field of this request, and server.strict_params is on"}
+	}
+	return nil
 }
 
 // SetMode sets the turn's mode and what belongs to it from their names; empty ones

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -28,13 +29,15 @@ stream_max_retries = 0
 `
 
 // codex speaks the Responses API only.
-func codex(t *testing.T) program {
+func codex(t *testing.T) program { return codexWith(t, codexConfig) }
+
+func codexWith(t *testing.T, config string) program {
 	return program{
 		endpoint: pathResponses, client: npmPackage(t, clis, "@openai/codex"),
 		read: func(file string) string { return call("exec_command", map[string]any{"cmd": "cat " + file}) },
 		command: func(t *testing.T, server, _, prompt string) command {
 			home := t.TempDir()
-			if err := os.WriteFile(filepath.Join(home, "config.toml"), fmt.Appendf(nil, codexConfig, server), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(home, "config.toml"), fmt.Appendf(nil, config, server), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			return command{
@@ -45,5 +48,18 @@ func codex(t *testing.T) program {
 				env: map[string]string{"CODEX_HOME": home, "CLINVK_KEY": key},
 			}
 		},
+	}
+}
+
+// TestCodexWithWebSockets: a Codex that is told to try a WebSocket, and may try again,
+// takes the first answer as a word to use HTTP.
+func TestCodexWithWebSockets(t *testing.T) {
+	config, _, _ := strings.Cut(strings.Replace(codexConfig, "supports_websockets = false", "supports_websockets = true", 1), "request_max_retries")
+	server := start(t)
+	if got := codexWith(t, config).answer(t, server, t.TempDir(), "[[say hello]]"); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+	if n := strings.Count(server.Log(), "method=GET path=/openai/v1/responses "); n != 1 {
+		t.Errorf("%d WebSockets were tried, want one", n)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/responses"
 
 	"github.com/clinvk/clinvk/host/hosttest"
@@ -32,6 +33,7 @@ func (s *openAISuite) responses() []behaviour {
 		{pathResponses, "structured output", s.responseStructured},
 		{pathResponses, "previous_response_id", s.previous},
 		{pathResponses, "background", s.background},
+		{pathResponses, "background in a session", s.backgroundSession},
 		{pathResponses, "errors", s.responseErrors},
 		{pathResponses, "error in mid-stream", s.responseMidstream},
 		{pathResponses, "abort", s.responseAbort},
@@ -182,6 +184,26 @@ func (s *openAISuite) background(t *testing.T) {
 	got, err := s.client.Responses.Cancel(t.Context(), begun.ID)
 	if err != nil || got.Status != responses.ResponseStatusCancelled {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// backgroundSession: a session gets the turn of a response in the background, and goes on
+// with what follows.
+func (s *openAISuite) backgroundSession(t *testing.T) {
+	session := option.WithHeader("X-Clinvk-Session", "in-the-background")
+	p := input("echo/slow", "a b c")
+	p.Background = openai.Bool(true)
+	begun, err := s.client.Responses.New(t.Context(), p, session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosttest.Eventually(t, 20*time.Second, "the response completes in the background", func() bool {
+		got, err := s.client.Responses.Get(t.Context(), begun.ID, responses.ResponseGetParams{})
+		return err == nil && got.Status == responses.ResponseStatusCompleted
+	})
+	got, err := s.client.Responses.New(t.Context(), input("echo/transcript", "and now?"), session)
+	if err != nil || got.OutputText() != "user: a b c\nassistant: a b c\nuser: and now?\n" {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 

@@ -20,6 +20,8 @@ type messagesRequest struct {
 	// ignored lists what the client asked for that no backend can do and that does
 	// little harm.
 	ignored []string
+	// unknown is a field that is not Anthropic's; empty: there is none.
+	unknown string
 	// withheld are the names of tools that are not offered to the model.
 	withheld []string
 }
@@ -60,6 +62,7 @@ func decodeMessages(body []byte, t terms) (*messagesRequest, error) {
 	q.adapt()
 	r.Fail(q.decodeTools(o))
 	q.settle(r, requestFields, "")
+	q.unknown = o.Unknown(known)
 	if r.Err() != nil {
 		return nil, r.Err()
 	}
@@ -216,7 +219,8 @@ func field(name string) string {
 func (q *messagesRequest) words(names []string) []string {
 	out := make([]string, 0, len(names)+len(q.ignored))
 	for _, name := range names {
-		if name == engine.FieldReasoningEffort && q.adaptive {
+		disabled := q.turn.Sampling.ReasoningTokens != nil && *q.turn.Sampling.ReasoningTokens == 0
+		if name == engine.FieldReasoningEffort && q.adaptive || name == engine.FieldReasoningTokens && disabled {
 			out = append(out, "thinking")
 			continue
 		}

@@ -212,6 +212,7 @@ func TestRefuseMessages(t *testing.T) {
 		"metadata":              {with(`"metadata":"x"`), "metadata"},
 		"thinking":              {with(`"thinking":"enabled"`), "thinking"},
 		"thinking type":         {with(`"thinking":{"type":"deep"}`), "thinking.type"},
+		"user":                  {with(`"metadata":{"user_id":5}`), "metadata.user_id"},
 		"no budget":             {with(`"thinking":{"type":"enabled"}`), "thinking.budget_tokens"},
 		"budget":                {with(`"thinking":{"type":"enabled","budget_tokens":"x"}`), "thinking.budget_tokens"},
 		"small budget":          {with(`"thinking":{"type":"enabled","budget_tokens":1023},"max_tokens":2000`), "thinking.budget_tokens"},
@@ -312,5 +313,16 @@ func checkDecode(t *testing.T, body []byte, how terms) {
 		if tool.Name == "" || !json.Valid(tool.InputSchema) {
 			t.Fatalf("not a tool: %+v", tool)
 		}
+	}
+}
+
+// TestDisabledThinking is named as the client wrote it when a backend cannot do it.
+func TestDisabledThinking(t *testing.T) {
+	q, err := decodeMessages(complete(`"thinking":{"type":"disabled"}`), terms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"thinking"}, q.words([]string{engine.FieldReasoningTokens})); diff != "" {
+		t.Error(diff)
 	}
 }

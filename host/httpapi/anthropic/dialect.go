@@ -126,8 +126,8 @@ func (d *Dialect) decode(r *http.Request, t terms) (*messagesRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
-		return nil, &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
+	if err := httpapi.Strict(&q.turn, d.config.StrictParams, q.ignored, q.unknown); err != nil {
+		return nil, err
 	}
 	httpapi.Sign(r, &q.turn, d.Name())
 	if err := httpapi.ModeOf(r, &q.turn); err != nil {

@@ -16,6 +16,8 @@ type envelope struct {
 	status  int
 	kind    string // "type"
 	message string
+	// details is an object for programs; empty: there is none.
+	details string
 	// retryAfter is how long to wait; 0: unknown.
 	retryAfter time.Duration
 	// final says that trying again is of no use although the status suggests it.
@@ -111,17 +113,23 @@ func envelopeOf(err *engine.Error) envelope {
 	return e
 }
 
+// noThreads has the tool runner of Anthropic's client go on without a thread.
+const noThreads = `{"error_code":"thread_unsupported_request","unsupported":["thread"]}`
+
 // dots writes a path as Anthropic does: messages.0.content.
 var dots = strings.NewReplacer("[", ".", "]", "")
 
 // envelopeOfAny maps whatever a handler may return.
 func envelopeOfAny(err error) envelope {
 	if f, ok := errors.AsType[*wire.Error](err); ok {
-		message := f.Error()
+		e := envelope{status: http.StatusBadRequest, kind: typeInvalid, message: f.Error()}
 		if f.Path != "" {
-			message = dots.Replace(f.Path) + ": " + f.Problem
+			e.message = dots.Replace(f.Path) + ": " + f.Problem
 		}
-		return envelope{status: http.StatusBadRequest, kind: typeInvalid, message: message}
+		if f.Path == fieldThread {
+			e.details = noThreads
+		}
+		return e
 	}
 	if e, ok := errors.AsType[*httpapi.Error](err); ok {
 		return envelope{
@@ -136,6 +144,9 @@ func envelopeOfAny(err error) envelope {
 func (e envelope) append(b []byte, requestID string) []byte {
 	b = wire.AppendString(append(b, `{"type":"error","error":{"type":`...), e.kind)
 	b = wire.AppendString(append(b, `,"message":`...), e.message)
+	if e.details != "" {
+		b = append(append(b, `,"details":`...), e.details...)
+	}
 	b = append(b, '}')
 	if requestID != "" {
 		b = wire.AppendString(append(b, `,"request_id":`...), requestID)

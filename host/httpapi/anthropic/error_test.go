@@ -11,6 +11,7 @@ import (
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
 	"github.com/clinvk/clinvk/host/httpapi/dialecttest"
+	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
 func TestEveryCode(t *testing.T) {
@@ -73,6 +74,10 @@ func TestOtherErrors(t *testing.T) {
 			&engine.Error{Code: engine.CodeRateLimited, Message: "m", RetryAfter: 2100 * time.Millisecond}, 429,
 			`{"type":"error","error":{"type":"rate_limit_error","message":"m"}}`, "3",
 		},
+		"a thread": { // the client's tool runner reads the details
+			&wire.Error{Path: "thread", Problem: "is not supported"}, 400,
+			`{"type":"error","error":{"type":"invalid_request_error","message":"thread: is not supported","details":{"error_code":"thread_unsupported_request","unsupported":["thread"]}}}`, "",
+		},
 		"client's word": {
 			&engine.Error{Code: engine.CodeInvalidRequest, Message: "m", Param: engine.FieldStop}, 400,
 			`{"type":"error","error":{"type":"invalid_request_error","message":"stop_sequences: m"}}`, "",
@@ -81,6 +86,7 @@ func TestOtherErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
 			new(Dialect).WriteError(w, httptest.NewRequest(http.MethodGet, "/anthropic/x", nil), tt.err)
+			dialecttest.Valid(t, "AnthropicError", w.Body.Bytes())
 			if w.Code != tt.status || w.Body.String() != tt.body || w.Header().Get("Retry-After") != tt.retryAfter {
 				t.Errorf("got %d %q %s", w.Code, w.Header().Get("Retry-After"), w.Body)
 			}

@@ -24,7 +24,8 @@ const (
 type requestField struct {
 	name      string
 	treatment treatment
-	// kind is the JSON type: object, array, string; empty: any.
+	// kind is the JSON type: object, array, string, or metadata for an object with a
+	// user_id; empty: any.
 	kind string
 	// same is a value that is as good as none.
 	same string
@@ -50,7 +51,7 @@ var requestFields = []requestField{
 	{name: "tools"},
 	{name: "tool_choice"},
 
-	{name: "metadata", treatment: harmless, kind: "object"},
+	{name: "metadata", treatment: harmless, kind: "metadata"},
 	{name: "service_tier", treatment: harmless, kind: "string"},
 	{name: "cache_control", treatment: harmless, kind: "object"},
 	{name: "diagnostics", treatment: harmless, kind: "object"},
@@ -64,8 +65,16 @@ var requestFields = []requestField{
 
 	{name: "container", treatment: refused},
 	{name: "mcp_servers", treatment: refused, kind: "array", advice: "give the model tools, or set the servers up in the CLI"},
-	{name: "thread", treatment: refused, kind: "object", advice: "send the whole conversation in messages"},
+	{name: fieldThread, treatment: refused, kind: "object", advice: "send the whole conversation in messages"},
 	{name: "inference_geo", treatment: refused, kind: "string", same: "global", advice: "where a model runs is up to the CLI's account"},
+}
+
+// fieldThread asks the server to hold a conversation between requests.
+const fieldThread = "thread"
+
+// known says that a field of a request is one of Anthropic's.
+func known(name string) bool {
+	return slices.ContainsFunc(requestFields, func(f requestField) bool { return f.name == name })
 }
 
 // settle does with fields that have no effect what the table says; path precedes
@@ -102,6 +111,11 @@ func (f requestField) check(v wire.Value) (err error) {
 	switch f.kind {
 	case "object":
 		_, err = v.Object()
+	case "metadata":
+		var o wire.Object
+		if o, err = v.Object(); err == nil {
+			_, err = o.Get("user_id").OptionalString()
+		}
 	case "array":
 		_, err = v.Array()
 	case "string":

@@ -154,13 +154,14 @@ func TestMessagesOverHTTP(t *testing.T) {
 func TestStrictParams(t *testing.T) {
 	e := &dialecttest.Engine{Events: sample}
 	s := dialecttest.Serve(t, New(Config{Engine: e, StrictParams: true}))
-	for member, name := range map[string]string{
-		`"context_management":{}`:                                      "context_management",
-		`"tools":[{"type":"web_search_20250305","name":"web_search"}]`: "tools.web_search",
+	for member, problem := range map[string]string{
+		`"context_management":{}`:                                      "context_management: is not supported",
+		`"tools":[{"type":"web_search_20250305","name":"web_search"}]`: "tools.web_search: is not supported",
+		`"temprature":1`:                                               "temprature: is no field of this request",
 	} {
 		for _, path := range []string{"/anthropic/v1/messages", "/anthropic/v1/messages/count_tokens"} {
 			res, body := send(t, "POST", s.URL+path, "application/json", request+","+member+"}")
-			if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), name+": is not supported") || e.Turn() != nil {
+			if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), problem) || e.Turn() != nil {
 				t.Errorf("%s: got %d %s", path, res.StatusCode, body)
 			}
 		}

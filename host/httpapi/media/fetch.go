@@ -83,23 +83,17 @@ func New(c Config) *Fetcher {
 // a file, an *engine.Error when the server fetches too much already, or that ctx ended;
 // the turn is then of no use.
 func (f *Fetcher) Complete(ctx context.Context, t *engine.Turn) error {
-	var links []link
-	for _, m := range t.Messages {
-		links = collect(links, m.Parts)
-	}
-	if len(links) == 0 {
-		return nil
-	}
-	for i, l := range links {
-		if err := f.check(i, l.Blob); err != nil {
-			return err
-		}
-	}
+	return f.Files().Complete(ctx, t)
+}
+
+// complete is Complete for the links of a turn; those whose content is known already
+// have taken known bytes of what a turn may have.
+func (f *Fetcher) complete(ctx context.Context, links []link, known int64) error {
 	limited, cancel := context.WithTimeout(ctx, f.config.Timeout)
 	defer cancel()
 	g, each := errgroup.WithContext(limited)
 	g.SetLimit(maxAtOnce)
-	turn := newBudget(f.total)
+	turn := newBudget(f.total - known)
 	for _, l := range links {
 		g.Go(func() error {
 			b, err := f.fetch(each, l.Blob, turn)
@@ -108,7 +102,7 @@ func (f *Fetcher) Complete(ctx context.Context, t *engine.Turn) error {
 		})
 	}
 	err := g.Wait()
-	f.server.give(f.total - turn.left.Load())
+	f.server.give(f.total - known - turn.left.Load())
 	if ctx.Err() == nil {
 		return err
 	}
@@ -153,6 +147,10 @@ func (f *Fetcher) check(n int, b engine.Blob) error {
 	return nil
 }
 
+func (f *Fetcher) tooMuch(b engine.Blob) error {
+	return fieldError(b, "makes the linked files of this request larger than %d bytes together", f.total)
+}
+
 func (f *Fetcher) redirect(next *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) > maxRedirects:
@@ -173,7 +171,7 @@ func (f *Fetcher) fetch(ctx context.Context, b engine.Blob, turn *budget) (engin
 	}
 	switch {
 	case errors.Is(err, errTotal):
-		return b, fieldError(b, "makes the linked files of this request larger than %d bytes together", f.total)
+		return b, f.tooMuch(b)
 	case errors.Is(err, context.DeadlineExceeded):
 		return b, fieldError(b, "could not be fetched within %v", f.config.Timeout)
 	case err != nil:

@@ -283,6 +283,29 @@ func TestSomeAtATime(t *testing.T) {
 	}
 }
 
+// TestFilesOfARequest: the turns of a request share what was fetched, but each has its
+// own bounds and may want another type.
+func TestFilesOfARequest(t *testing.T) {
+	s, asked := serveFiles(t)
+	f := New(Config{Hosts: []string{strings.TrimPrefix(s.URL, "http://")}})
+	files := f.Files()
+	for i := range 2 {
+		turn := image(s.URL + "/a.png")
+		if err := files.Complete(t.Context(), turn); err != nil || asked.Load() != 1 {
+			t.Fatalf("turn %d: fetched %d times, %v", i, asked.Load(), err)
+		}
+		want := []engine.Part{engine.Text("look"), engine.Blob{MediaType: typePNG, Data: []byte(png)}}
+		if diff := cmp.Diff(want, turn.Messages[0].Parts); diff != "" {
+			t.Error(diff)
+		}
+	}
+	asPDF := image(s.URL + "/a.png")
+	asPDF.Messages[0].Parts[1] = engine.Blob{URL: s.URL + "/a.png", Field: "f", MediaType: typePDF}
+	wantProblem(t, files.Complete(t.Context(), asPDF), "f", "leads to image/png; it must be application/pdf")
+	f.total = int64(len(png)) - 1
+	wantProblem(t, files.Complete(t.Context(), image(s.URL+"/a.png")), "f", "larger than")
+}
+
 // TestBytesTogether: files that are fetched side by side cannot come to more than a
 // turn may have, and neither those of all turns; what was reserved is given back.
 func TestBytesTogether(t *testing.T) {

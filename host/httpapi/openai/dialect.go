@@ -140,8 +140,8 @@ func (d *Dialect) run(w http.ResponseWriter, r *http.Request, q *request, f form
 
 // prepare completes the turn with what is not in the body.
 func (d *Dialect) prepare(r *http.Request, q *request) error {
-	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
-		return &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
+	if err := httpapi.Strict(&q.turn, d.config.StrictParams, q.ignored, q.unknown); err != nil {
+		return err
 	}
 	httpapi.Sign(r, &q.turn, d.Name())
 	if err := httpapi.ModeOf(r, &q.turn); err != nil {
@@ -150,6 +150,7 @@ func (d *Dialect) prepare(r *http.Request, q *request) error {
 	if q.turn.Keep != nil && q.choices() > 1 {
 		return &wire.Error{Path: "n", Problem: "must be 1 in a session (X-Clinvk-Session): it goes on with one answer"}
 	}
+	q.turn.Choices = q.choices()
 	return d.config.Media.Complete(r.Context(), &q.turn)
 }
 

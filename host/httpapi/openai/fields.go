@@ -1,6 +1,8 @@
 package openai
 
 import (
+	"slices"
+
 	"github.com/clinvk/clinvk/host/httpapi/wire"
 )
 
@@ -56,7 +58,7 @@ var chatFields = []field{
 	{"prompt_cache_retention", harmless, isString},
 	{"prompt_cache_options", harmless, isObject},
 	{"service_tier", harmless, isString},
-	{"metadata", harmless, isObject},
+	{"metadata", harmless, wire.Value.Labels},
 	{"store", harmless, isBool},
 	{"audio", harmless, isObject}, // says how, if modalities ask for it
 	{"logit_bias", ignored, isObject},
@@ -93,6 +95,9 @@ var completionFields = []field{
 
 // treat goes through the fields that decoding leaves.
 func (q *request) treat(r *wire.Reader, fields []field) {
+	q.unknown = r.Unknown(func(name string) bool {
+		return slices.ContainsFunc(fields, func(f field) bool { return f.name == name })
+	})
 	for _, f := range fields {
 		v := r.Get(f.name)
 		if v.IsNull() || f.treatment == honoured {

@@ -141,9 +141,11 @@ func TestChatOverHTTP(t *testing.T) {
 func TestStrictParams(t *testing.T) {
 	e := &dialecttest.Engine{Events: sample}
 	s := dialecttest.Serve(t, New(Config{Engine: e, StrictParams: true}))
-	res, body := send(t, s.URL+"/v1/chat/completions", `{"model":"m","verbosity":"low","messages":[{"role":"user","content":"hi"}]}`)
-	if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), `"param":"verbosity"`) || e.Turn() != nil {
-		t.Errorf("got %d %s", res.StatusCode, body)
+	for name, value := range map[string]string{"verbosity": `"low"`, "temprature": "1"} {
+		res, body := send(t, s.URL+"/v1/chat/completions", `{"model":"m","`+name+`":`+value+`,"messages":[{"role":"user","content":"hi"}]}`)
+		if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), `"param":"`+name+`"`) || e.Turn() != nil {
+			t.Errorf("got %d %s", res.StatusCode, body)
+		}
 	}
 	if res, body := send(t, s.URL+"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`); res.StatusCode != http.StatusOK || !e.Turn().StrictParams {
 		t.Errorf("got %d %s", res.StatusCode, body)

@@ -21,6 +21,8 @@ type request struct {
 	// ignored lists what the client asked for that no backend can do and that does
 	// little harm.
 	ignored []string
+	// unknown is a field that is not OpenAI's; empty: there is none.
+	unknown string
 	// maxTokens is the name under which the client gave its limit.
 	maxTokens string
 }

@@ -82,12 +82,13 @@ func (d *Dialect) steps(r *http.Request, q *chainRequest) ([]compose.Step, []*en
 	var names []string
 	var steps []compose.Step
 	var turns []*engine.Turn
+	files := d.config.Media.Files()
 	for i := range q.Steps {
 		s, where := &q.Steps[i], "steps/"+itoa(i)
 		if q.PassWorkingDir && i > 0 {
 			s.Workdir = cmp.Or(s.Workdir, q.Steps[i-1].Workdir)
 		}
-		t, err := d.turn(r, &s.prompt, where)
+		t, err := d.turn(r, files, &s.prompt, where)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -48,7 +48,7 @@ func (d *Dialect) compare(w http.ResponseWriter, r *http.Request, _ httprouter.P
 	}
 	format := q.OutputFormat
 	q.OutputFormat = ""
-	turns := make([]*engine.Turn, len(backends))
+	files, turns := d.config.Media.Files(), make([]*engine.Turn, len(backends))
 	for i, b := range backends {
 		p := q.prompt
 		if p.Backend = b; q.Models[b] != "" {
@@ -58,7 +58,7 @@ func (d *Dialect) compare(w http.ResponseWriter, r *http.Request, _ httprouter.P
 		if err != nil {
 			return err
 		}
-		if err := d.complete(r, t); err != nil {
+		if err := d.complete(r, files, t); err != nil {
 			return err
 		}
 		turns[i] = t

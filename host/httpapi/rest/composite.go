@@ -7,6 +7,7 @@ import (
 	"github.com/clinvk/clinvk/host/compose"
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi"
+	"github.com/clinvk/clinvk/host/httpapi/media"
 )
 
 // Bounds of verbs that run several turns.
@@ -46,7 +47,7 @@ func checkFormat(format string) error {
 }
 
 // turn makes the turn of one of several prompts; where is its place in the body.
-func (d *Dialect) turn(r *http.Request, p *prompt, where string) (*engine.Turn, error) {
+func (d *Dialect) turn(r *http.Request, files *media.Files, p *prompt, where string) (*engine.Turn, error) {
 	if p.DryRun {
 		return nil, bad(where+"/dry_run", "%s: dry_run is for the whole request: set it beside it", where)
 	}
@@ -60,7 +61,7 @@ func (d *Dialect) turn(r *http.Request, p *prompt, where string) (*engine.Turn, 
 	if err != nil {
 		return nil, within(where, err)
 	}
-	return t, within(where, d.complete(r, t))
+	return t, within(where, d.complete(r, files, t))
 }
 
 func checkCount(n int, field string) error {

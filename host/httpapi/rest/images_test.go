@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,6 +53,36 @@ func TestImages(t *testing.T) {
 			want := []engine.Part{engine.Blob{MediaType: "image/png", Data: []byte(png)}, engine.Text("p")}
 			if diff := cmp.Diff(want, e.Turn().Messages[0].Parts); diff != "" || res.StatusCode != http.StatusOK {
 				t.Errorf("%d %s\n%s", res.StatusCode, body, diff)
+			}
+		})
+	}
+}
+
+// TestOneFetch: what several turns of a request link to is fetched once.
+func TestOneFetch(t *testing.T) {
+	var asked atomic.Int64
+	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = io.WriteString(w, "\x89PNG\r\n\x1a\n")
+	}))
+	defer files.Close()
+	s := dialecttest.Serve(t, rest.New(rest.Config{Engine: &parrot{}, Media: media.New(media.Config{Hosts: []string{strings.TrimPrefix(files.URL, "http://")}})}))
+	prompt := `"prompt":"p","images":["` + files.URL + `/a"]`
+	for path, body := range map[string]string{
+		"compare":  `{"backends":["echo","two"],` + prompt + `}`,
+		"parallel": `{"tasks":[{"backend":"echo",` + prompt + `},{"backend":"two",` + prompt + `}]}`,
+		"chain":    `{"steps":[{"backend":"echo",` + prompt + `},{"backend":"two",` + prompt + `}]}`,
+	} {
+		t.Run(path, func(t *testing.T) {
+			asked.Store(0)
+			res, err := http.Post(s.URL+"/api/v1/"+path, "application/json", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			answer, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != http.StatusOK || strings.Count(string(answer), `"exit_code":0`) != 2 || asked.Load() != 1 {
+				t.Errorf("fetched %d times; %d %s, %v", asked.Load(), res.StatusCode, answer, err)
 			}
 		})
 	}

@@ -61,9 +61,9 @@ func (d *Dialect) parallel(w http.ResponseWriter, r *http.Request, _ httprouter.
 	if q.FailFast != nil {
 		o.FailFast = *q.FailFast
 	}
-	turns := make([]*engine.Turn, len(q.Tasks))
+	files, turns := d.config.Media.Files(), make([]*engine.Turn, len(q.Tasks))
 	for i := range q.Tasks {
-		t, err := d.turn(r, &q.Tasks[i].prompt, "tasks/"+itoa(i))
+		t, err := d.turn(r, files, &q.Tasks[i].prompt, "tasks/"+itoa(i))
 		if err != nil {
 			return err
 		}

@@ -86,12 +86,12 @@ func (d *Dialect) Routes() []httpapi.Route {
 	}
 }
 
-// complete adds to a turn what is not in its body.
-func (d *Dialect) complete(r *http.Request, t *engine.Turn) error {
+// complete adds to a turn what is not in its body. files are those of the request.
+func (d *Dialect) complete(r *http.Request, files *media.Files, t *engine.Turn) error {
 	httpapi.Sign(r, t, d.Name())
 	t.StrictParams = d.config.StrictParams
 	d.config.Defaults.fill(t)
-	err := d.config.Media.Complete(r.Context(), t)
+	err := files.Complete(r.Context(), t)
 	if field, ok := errors.AsType[*wire.Error](err); ok {
 		return bad(field.Path, "%v", field)
 	}
@@ -111,7 +111,7 @@ func (d *Dialect) prompt(w http.ResponseWriter, r *http.Request, _ httprouter.Pa
 		return err
 	}
 	turn.NoLive = turn.Keep == nil
-	if err := d.complete(r, turn); err != nil {
+	if err := d.complete(r, d.config.Media.Files(), turn); err != nil {
 		return err
 	}
 	if p.DryRun || d.config.Defaults.DryRun {

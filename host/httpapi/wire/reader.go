@@ -1,5 +1,7 @@
 package wire
 
+import "unicode/utf8"
+
 // Reader reads the optional members of an object and keeps the first error, so that
 // a decoder reads like a list of fields. Absent and null members give the zero value.
 type Reader struct {
@@ -107,6 +109,37 @@ func (r *Reader) Objects(names ...string) {
 		}
 	}
 }
+
+// Labels checks metadata as OpenAI has it: strings by names, with the bounds of its API.
+func (v Value) Labels() error {
+	o, err := v.Object()
+	if err != nil {
+		return err
+	}
+	if len(o.members) > maxLabels {
+		return v.Errorf("must have at most %d members", maxLabels)
+	}
+	for _, m := range o.members {
+		if utf8.RuneCountInString(m.name) > maxLabelName {
+			return v.Errorf("must have names of at most %d characters", maxLabelName)
+		}
+		s, err := o.Get(m.name).String()
+		if err != nil {
+			return err
+		}
+		if utf8.RuneCountInString(s) > maxLabelValue {
+			return o.Get(m.name).Errorf("must have at most %d characters", maxLabelValue)
+		}
+	}
+	return nil
+}
+
+// Bounds of OpenAI's metadata.
+const (
+	maxLabels     = 16
+	maxLabelName  = 64
+	maxLabelValue = 512
+)
 
 // ToolName reads the name of a tool: 1 to 128 letters, digits, '_' and '-'.
 func (v Value) ToolName() (string, error) {

@@ -168,6 +168,16 @@ func (v Value) Object() (Object, error) {
 	return o, nil
 }
 
+// Unknown is the name of the first member that is not known; empty: all are.
+func (o Object) Unknown(known func(name string) bool) string {
+	for _, m := range o.members {
+		if !known(m.name) {
+			return m.name
+		}
+	}
+	return ""
+}
+
 // Get returns a member; what is not there is an absent Value that knows its name.
 func (o Object) Get(name string) Value {
 	v := Value{parent: o.value, key: name}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -239,6 +240,40 @@ func TestAppendArguments(t *testing.T) {
 	} {
 		if got := string(AppendArguments(nil, arguments)); got != want {
 			t.Errorf("%q: got %s, want %s", arguments, got, want)
+		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	many := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"%d":"",`, i)
+		}
+		return "{" + strings.TrimSuffix(b.String(), ",") + "}"
+	}
+	for labels, want := range map[string]string{
+		`{}`:               "",
+		`{"a":"b","c":""}`: "",
+		`{"a":"` + strings.Repeat("é", maxLabelValue) + `"}`: "",
+		many(maxLabels): "",
+		`"x"`:           "metadata must be an object, not a string",
+		`{"a":1}`:       "metadata.a must be a string, not a number",
+		`{"a":null}`:    "metadata.a must be a string, not null",
+		`{"a":"` + strings.Repeat("x", maxLabelValue+1) + `"}`: "metadata.a must have at most 512 characters",
+		`{"` + strings.Repeat("x", maxLabelName+1) + `":""}`:   "metadata must have names of at most 64 characters",
+		many(maxLabels + 1): "metadata must have at most 16 members",
+	} {
+		v, err := Parse([]byte(`{"metadata":` + labels + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := v.Object()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Get("metadata").Labels(); want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("%.40s: got %v, want %q", labels, err, want)
 		}
 	}
 }

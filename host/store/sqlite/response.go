@@ -46,6 +46,28 @@ func (s *Store) SaveResponse(ctx context.Context, r *store.Response) error {
 	return nil
 }
 
+// EndResponse ends its owner's response, which somebody works on; store.ErrNotFound when
+// nobody does: it is over already, or was deleted.
+func (s *Store) EndResponse(ctx context.Context, r *store.Response) error {
+	return s.update(ctx, "ending response "+r.ID, func(tx *sql.Tx) error {
+		return changed(tx.ExecContext(ctx, `UPDATE responses SET completed = ?, status = ?, lease = 0, output = ?, usage = ?, error = ?, incomplete = ?
+			WHERE id = ? AND owner = ? AND lease > 0`,
+			seconds(r.Completed), r.Status, []byte(r.Output), []byte(r.Usage), []byte(r.Error), []byte(r.Incomplete), r.ID, r.Owner))
+	})
+}
+
+// changed is store.ErrNotFound when a statement changed nothing.
+func changed(result sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n == 0 {
+		return store.ErrNotFound
+	}
+	return err
+}
+
 // prune forgets responses that are too old or too many, or too large together; those under work stay.
 func (s *Store) prune(ctx context.Context) error {
 	now := time.Now()
@@ -128,23 +150,15 @@ const chainQuery = `WITH RECURSIVE chain (link, before, depth, size) AS (
 // DeleteResponse forgets an owner's response; store.ErrNotFound.
 func (s *Store) DeleteResponse(ctx context.Context, owner, id string) error {
 	return s.update(ctx, "deleting response "+id, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `DELETE FROM responses WHERE id = ? AND owner = ?`, id, owner)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		if err == nil && n == 0 {
-			return store.ErrNotFound
-		}
-		return err
+		return changed(tx.ExecContext(ctx, `DELETE FROM responses WHERE id = ? AND owner = ?`, id, owner))
 	})
 }
 
-// RenewResponse vouches for a response until lease.
+// RenewResponse vouches for a response until lease; store.ErrNotFound when nobody works
+// on it, as for EndResponse.
 func (s *Store) RenewResponse(ctx context.Context, id string, lease time.Time) error {
 	return s.update(ctx, "renewing response "+id, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE responses SET lease = ? WHERE id = ? AND lease > 0`, millis(lease), id)
-		return err
+		return changed(tx.ExecContext(ctx, `UPDATE responses SET lease = ? WHERE id = ? AND lease > 0`, millis(lease), id))
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 type Responses interface {
 	SaveResponse(ctx context.Context, r *store.Response) error
 	RenewResponse(ctx context.Context, id string, lease time.Time) error
+	EndResponse(ctx context.Context, r *store.Response) error
 	Response(ctx context.Context, owner, id string) (*store.Response, error)
 	ResponseChain(ctx context.Context, owner, id string, limit store.ChainLimit) ([]*store.Response, error)
 	DeleteResponse(ctx context.Context, owner, id string) error
@@ -90,17 +91,41 @@ func TestResponses(t *testing.T, open func(t *testing.T) (a, b Responses)) {
 	})
 	t.Run("lease", func(t *testing.T) {
 		a, b := open(t)
+		absent(t, "renewing what is not there", b.RenewResponse(t.Context(), "resp_1", time.UnixMilli(5)))
 		r := sample("resp_1", "")
 		save(t, a, r)
-		renew(t, b, time.UnixMilli(5))
+		absent(t, "renewing what is over", b.RenewResponse(t.Context(), "resp_1", time.UnixMilli(5)))
 		if got, err := a.Response(t.Context(), "me", "resp_1"); err != nil || !got.Lease.IsZero() {
 			t.Errorf("a response that is over has a lease: %v, %v", got, err)
 		}
 		r.Lease = time.UnixMilli(4)
 		save(t, a, r)
-		renew(t, b, time.UnixMilli(5))
+		if err := b.RenewResponse(t.Context(), "resp_1", time.UnixMilli(5)); err != nil {
+			t.Error(err)
+		}
 		if got, err := a.Response(t.Context(), "me", "resp_1"); err != nil || !got.Lease.Equal(time.UnixMilli(5)) {
 			t.Errorf("the lease was not renewed: %v, %v", got, err)
+		}
+	})
+	t.Run("end", func(t *testing.T) {
+		a, b := open(t)
+		r := sample("resp_1", "")
+		absent(t, "ending what is not there", b.EndResponse(t.Context(), r))
+		r.Status, r.Lease = "in_progress", time.UnixMilli(4)
+		save(t, a, r)
+		theirs := *r
+		theirs.Owner = "you"
+		absent(t, "ending another owner's", b.EndResponse(t.Context(), &theirs))
+		r.Status, r.Lease, r.Completed, r.Output = "cancelled", time.Time{}, time.Unix(1_700_000_009, 0), json.RawMessage(`[2]`)
+		if err := b.EndResponse(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		late := *r
+		late.Status = "completed"
+		absent(t, "ending what is over", a.EndResponse(t.Context(), &late))
+		got, err := a.Response(t.Context(), "me", "resp_1")
+		if diff := cmp.Diff(r, got); err != nil || diff != "" {
+			t.Errorf("got %v\n%s", err, diff)
 		}
 	})
 }
@@ -108,13 +133,6 @@ func TestResponses(t *testing.T, open func(t *testing.T) (a, b Responses)) {
 func save(t *testing.T, s Responses, r *store.Response) {
 	t.Helper()
 	if err := s.SaveResponse(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func renew(t *testing.T, s Responses, lease time.Time) {
-	t.Helper()
-	if err := s.RenewResponse(t.Context(), "resp_1", lease); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -19,6 +19,10 @@ import (
 // begin starts a response in the background: it outlives its request. Its id is its
 // own, because the engine may not have taken the turn yet.
 func (d *Dialect) begin(w http.ResponseWriter, r *http.Request, q *request) error {
+	ignored, err := d.config.Engine.Check(&q.turn)
+	if err != nil {
+		return err
+	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
@@ -29,23 +33,25 @@ func (d *Dialect) begin(w http.ResponseWriter, r *http.Request, q *request) erro
 	}
 	record.Status, record.Lease = statusQueued, time.Now().Add(leaseTime)
 	e := newEncoder(q, record, true)
-	e.ended = func(record *store.Response) { d.save(r.Context(), record) }
+	e.ended = func(record *store.Response) { d.finish(r.Context(), record) }
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	run := &run{id: record.ID, owner: record.Owner, cancel: cancel, encoder: e, news: make(chan struct{})}
+	run := &run{id: record.ID, owner: record.Owner, runs: d.runs, cancel: cancel, encoder: e, news: make(chan struct{})}
+	if err := d.runs.add(run, len(record.Input)+len(record.Settings)); err != nil {
+		cancel()
+		return err
+	}
 	if err := d.config.Store.SaveResponse(r.Context(), record); err != nil {
 		cancel()
+		d.runs.forget(run)
+		d.runs.over(run)
 		return err
 	}
 	run.update(func(e *encoder, b []byte) []byte { return e.Begin(b) })
 	queued := run.object()
-	if err := d.runs.add(run); err != nil {
-		cancel()
-		run.fail(err)
-		return err
-	}
+	httpapi.SetIgnored(w.Header(), q.words(ignored))
 	go func() {
 		defer d.runs.over(run)
-		stop := d.vouch(ctx, run.id)
+		stop := d.vouch(ctx, run)
 		defer stop()
 		run.work(ctx, d.config.Engine, &q.turn)
 	}()
@@ -56,8 +62,9 @@ func (d *Dialect) begin(w http.ResponseWriter, r *http.Request, q *request) erro
 	return nil
 }
 
-// vouch renews the lease of a response until stop is called, which waits.
-func (d *Dialect) vouch(ctx context.Context, id string) (stop func()) {
+// vouch renews the lease of a response until stop is called, which waits. A response
+// that another process has cancelled or deleted meanwhile is ended.
+func (d *Dialect) vouch(ctx context.Context, run *run) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -69,13 +76,22 @@ func (d *Dialect) vouch(ctx context.Context, id string) (stop func()) {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				if err := d.config.Store.RenewResponse(ctx, id, time.Now().Add(leaseTime)); err != nil && ctx.Err() == nil {
-					d.config.Logger.Warn("a response's lease was not renewed", "response", id, "error", err)
-				}
+				d.renew(ctx, run)
 			}
 		}
 	}()
 	return func() { cancel(); <-done }
+}
+
+func (d *Dialect) renew(ctx context.Context, run *run) {
+	err := d.config.Store.RenewResponse(ctx, run.id, time.Now().Add(leaseTime))
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, store.ErrNotFound):
+		run.abort()
+	default:
+		d.config.Logger.Warn("a response's lease was not renewed", "response", run.id, "error", err)
+	}
 }
 
 // Stop ends the responses in the background, as failed, and takes no more. It returns
@@ -152,8 +168,21 @@ func (d *Dialect) cancel(w http.ResponseWriter, r *http.Request, p httprouter.Pa
 		return nil
 	}
 	if !record.Lease.IsZero() {
-		return engine.Errorf(engine.CodeConflict, "response %s is in progress in another process of clinvk; cancel it there", record.ID)
+		err := d.cancelElsewhere(r, record)
+		if errors.Is(err, store.ErrNotFound) { // it ended, or was deleted, just now
+			record, err = d.find(r, p)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	wire.Write(w, http.StatusOK, appendObject(nil, record, true))
 	return nil
+}
+
+// cancelElsewhere cancels a response that another process works on, which notices when
+// it vouches for it the next time. What there is of the answer is lost.
+func (d *Dialect) cancelElsewhere(r *http.Request, record *store.Response) error {
+	record.Status, record.Lease, record.Completed = statusCancelled, time.Time{}, time.Now().Truncate(time.Second)
+	return d.config.Store.EndResponse(r.Context(), record)
 }

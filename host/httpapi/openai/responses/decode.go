@@ -28,6 +28,8 @@ type request struct {
 	// ignored lists what the client asked for that no backend can do and that does
 	// little harm.
 	ignored []string
+	// unknown is a field that is not OpenAI's; empty: there is none.
+	unknown string
 }
 
 // Bounds of OpenAI's own API.
@@ -73,6 +75,7 @@ func decode(body []byte) (*request, error) {
 	r.Fail(q.decodeText(r.Get("text")))
 	refuse(r)
 	q.ignore(r)
+	q.unknown = o.Unknown(func(name string) bool { return slices.Contains(known, name) })
 	if r.Err() != nil {
 		return nil, r.Err()
 	}
@@ -139,6 +142,14 @@ func (q *request) decodeText(v wire.Value) error {
 	return format.Get("type").Unknown("text", "json_object", "json_schema")
 }
 
+// known lists all fields of a request.
+var known = []string{
+	"access_programs", "background", "client_metadata", "context_management", "conversation", "include", "input", "instructions", "max_output_tokens",
+	"max_tool_calls", "metadata", "model", "moderation", "parallel_tool_calls", "previous_response_id", "prompt", "prompt_cache_key",
+	"prompt_cache_options", "prompt_cache_retention", "reasoning", "safety_identifier", "service_tier", "store", "stream",
+	"stream_options", "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user",
+}
+
 // refuse fails for what would change the answer in a way that nothing here can do.
 func refuse(r *wire.Reader) {
 	if n := r.Int("top_logprobs", 0); n != nil && *n > 0 {
@@ -160,9 +171,16 @@ func (q *request) ignore(r *wire.Reader) {
 	for _, name := range []string{"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"} {
 		r.String(name)
 	}
-	r.Objects("metadata", "stream_options", "client_metadata")
-	if truncation := r.String("truncation"); truncation == "auto" {
+	r.Objects("stream_options", "client_metadata")
+	if v := r.Get("metadata"); !v.IsNull() {
+		r.Fail(v.Labels())
+	}
+	switch r.String("truncation") {
+	case "", "disabled":
+	case "auto":
 		q.ignored = append(q.ignored, "truncation")
+	default:
+		r.Fail(r.Get("truncation").Unknown("auto", "disabled"))
 	}
 	if r.Int("max_tool_calls", 1) != nil {
 		q.ignored = append(q.ignored, "max_tool_calls")

@@ -3,9 +3,13 @@ package responses
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	api "github.com/openai/openai-go/v3/responses"
 
 	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/httpapi/wire"
@@ -42,6 +46,8 @@ func TestDecodeErrors(t *testing.T) {
 		`{"model":"m","input":"x","tools":[{"type":"web_search"}],"tool_choice":{"type":"web_search"}}`: `tool_choice.type is "web_search": no backend can carry out a tool of that type; it must be function, custom or allowed_tools`,
 		`{"model":"m","input":"x","tool_choice":{"type":"function","name":"f"}}`:                        `tool_choice names the tool "f", which is not among the tools`,
 		`{"model":"m","input":"x","background":true,"store":false}`:                                     "background needs store: the answer is fetched later",
+		`{"model":"m","input":"x","metadata":{"a":1}}`:                                                  "metadata.a must be a string, not a number",
+		`{"model":"m","input":"x","truncation":"never"}`:                                                `truncation must be one of auto, disabled, not "never"`,
 		`{"model":"m","input":"x","text":{"format":{"type":"xml"}}}`:                                    `text.format.type must be one of text, json_object, json_schema, not "xml"`,
 	} {
 		_, err := read(body)
@@ -143,4 +149,19 @@ func FuzzDecodeResponses(f *testing.F) {
 			t.Fatal("no messages")
 		}
 	})
+}
+
+// TestKnown holds the list of fields against OpenAI's own client.
+func TestKnown(t *testing.T) {
+	params := reflect.TypeFor[api.ResponseNewParams]()
+	for i := range params.NumField() {
+		name, _, _ := strings.Cut(params.Field(i).Tag.Get("json"), ",")
+		if name != "" && !slices.Contains(known, name) {
+			t.Errorf("nobody thought of %s", name)
+		}
+	}
+	q, err := read(`{"model":"m","input":"x","stream":true,"temprature":1}`)
+	if err != nil || q.unknown != "temprature" {
+		t.Errorf("got %+v, %v", q, err)
+	}
 }

@@ -21,6 +21,7 @@ import (
 // Engine is what the dialect needs of the engine.
 type Engine interface {
 	Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, error)
+	Check(t *engine.Turn) (ignored []string, err error)
 	CountTokens(ctx context.Context, t *engine.Turn) (engine.TokenCount, error)
 }
 
@@ -29,6 +30,7 @@ type Engine interface {
 type Store interface {
 	SaveResponse(ctx context.Context, r *store.Response) error
 	RenewResponse(ctx context.Context, id string, lease time.Time) error
+	EndResponse(ctx context.Context, r *store.Response) error
 	Response(ctx context.Context, owner, id string) (*store.Response, error)
 	ResponseChain(ctx context.Context, owner, id string, limit store.ChainLimit) ([]*store.Response, error)
 	DeleteResponse(ctx context.Context, owner, id string) error
@@ -205,6 +207,16 @@ func (d *Dialect) save(ctx context.Context, record *store.Response) {
 	}
 }
 
+// finish is save for a response in the background. One that is not there any more, or
+// is over, was deleted or cancelled by another process, and stays so.
+func (d *Dialect) finish(ctx context.Context, record *store.Response) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	if err := d.config.Store.EndResponse(ctx, record); err != nil && !errors.Is(err, store.ErrNotFound) {
+		d.config.Logger.Error("a response was not kept", "response", record.ID, "error", err)
+	}
+}
+
 // saveTime bounds the wait for the store, which may be another process's turn.
 const saveTime = 15 * time.Second
 
@@ -238,8 +250,8 @@ func (d *Dialect) read(r *http.Request) (*request, error) {
 	if err := q.converse(items, func(id string) (json.RawMessage, error) { return past.item(r.Context(), id) }); err != nil {
 		return nil, err
 	}
-	if q.turn.StrictParams = d.config.StrictParams; q.turn.StrictParams && len(q.ignored) > 0 {
-		return nil, &wire.Error{Path: q.ignored[0], Problem: "is not supported, and server.strict_params is on"}
+	if err := httpapi.Strict(&q.turn, d.config.StrictParams, q.ignored, q.unknown); err != nil {
+		return nil, err
 	}
 	return q, d.config.Media.Complete(r.Context(), &q.turn)
 }

@@ -52,6 +52,14 @@ func (f *fake) Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, 
 	}), nil
 }
 
+// Check refuses the model "none".
+func (*fake) Check(t *engine.Turn) (ignored []string, err error) {
+	if t.Model == "none" {
+		return nil, engine.Errorf(engine.CodeModelNotFound, "there is no model none")
+	}
+	return []string{engine.FieldMaxOutputTokens}, nil
+}
+
 // CountTokens counts messages.
 func (f *fake) CountTokens(_ context.Context, t *engine.Turn) (engine.TokenCount, error) {
 	return engine.TokenCount{Input: int64(len(t.Messages)), Backend: "echo", Estimated: true}, nil
@@ -74,7 +82,13 @@ var answer = []engine.Event{
 // serve serves a dialect with a store and gives OpenAI's own client.
 func serve(t *testing.T, f *fake) (openai.Client, *Dialect) {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "clinvk.db")})
+	return serveFile(t, f, filepath.Join(t.TempDir(), "clinvk.db"))
+}
+
+// serveFile is serve with a store that others may use, too.
+func serveFile(t *testing.T, f *fake, path string) (openai.Client, *Dialect) {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,6 +220,27 @@ func TestBackground(t *testing.T) {
 	r, err := client.Responses.Get(t.Context(), id, api.ResponseGetParams{})
 	if err != nil || r.RawJSON() != last.Response.RawJSON() {
 		t.Errorf("got %v, %v", r, err)
+	}
+}
+
+// TestBackgroundAtOnce: what can be known of a response in the background is told when
+// it begins.
+func TestBackgroundAtOnce(t *testing.T) {
+	client, d := serve(t, &fake{events: answer})
+	params := hello()
+	params.Background = openai.Bool(true)
+	var header *http.Response
+	if _, err := client.Responses.New(t.Context(), params, option.WithResponseInto(&header)); err != nil || header.Header.Get("X-Clinvk-Ignored") != "max_output_tokens" {
+		t.Errorf("got %v, %v", header.Header, err)
+	}
+	params.Model = "none"
+	if _, err := client.Responses.New(t.Context(), params); status(err) != http.StatusNotFound {
+		t.Errorf("an unknown model: %v", err)
+	}
+	d.runs.mu.Lock()
+	defer d.runs.mu.Unlock()
+	if len(d.runs.byID) != 1 {
+		t.Errorf("%d responses, want one", len(d.runs.byID))
 	}
 }
 

@@ -45,7 +45,7 @@ func (d *Dialect) get(w http.ResponseWriter, r *http.Request, p httprouter.Param
 	run := d.runs.find(record.Owner, record.ID)
 	query := r.URL.Query()
 	if !wantsStream(r) {
-		if run != nil {
+		if run != nil && !record.Lease.IsZero() {
 			wire.Write(w, http.StatusOK, run.object())
 		} else {
 			wire.Write(w, http.StatusOK, appendObject(nil, record, true))
@@ -58,7 +58,10 @@ func (d *Dialect) get(w http.ResponseWriter, r *http.Request, p httprouter.Param
 			return badQuery("starting_after", "must be the sequence number of an event")
 		}
 	}
-	if run == nil {
+	switch {
+	case run == nil && !record.Lease.IsZero():
+		return engine.Errorf(engine.CodeConflict, "response %s is in progress in another process of clinvk, which has its events; get it without stream", record.ID)
+	case run == nil:
 		return engine.Errorf(engine.CodeConflict, "the events of response %s are not kept, or not any more; get it without stream", record.ID)
 	}
 	return follow(w, r, run, after)
@@ -100,7 +103,7 @@ func (d *Dialect) remove(w http.ResponseWriter, r *http.Request, p httprouter.Pa
 	}
 	if run := d.runs.find(record.Owner, record.ID); run != nil {
 		run.abort()
-		d.runs.forget(record.ID)
+		d.runs.forget(run)
 	}
 	if err := d.config.Store.DeleteResponse(r.Context(), record.Owner, record.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err

@@ -13,17 +13,6 @@ import (
 	"github.com/clinvk/clinvk/host/engine"
 )
 
-// Bounds of what is kept of responses in the background, besides their records.
-const (
-	// maxRuns is how many may be under way; each holds a place of the engine's or
-	// waits for one.
-	maxRuns = 64
-	// maxFinished is how many that are over still have their events.
-	maxFinished = 64
-	// maxEvents is the size, in bytes, of one response's events; the oldest go first.
-	maxEvents = 4 << 20
-)
-
 // The process that works on a response vouches for it every leaseRenew, for leaseTime:
 // after a crash nobody waits longer than that.
 const (
@@ -31,89 +20,11 @@ const (
 	leaseRenew = 5 * time.Second
 )
 
-// runs are the responses in the background of this process.
-type runs struct {
-	mu       sync.Mutex
-	byID     map[string]*run
-	finished []string // ids in byID, the oldest first
-	active   int
-	closed   bool
-	wait     sync.WaitGroup
-}
-
-func newRuns() *runs { return &runs{byID: map[string]*run{}} }
-
-// add makes room for a run; the caller starts it.
-func (s *runs) add(r *run) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return engine.Errorf(engine.CodeUnavailable, "the server is stopping")
-	case s.active == maxRuns:
-		return engine.Errorf(engine.CodeQueueFull, "%d responses are in the background already; wait for one, or cancel one", maxRuns)
-	}
-	s.byID[r.id] = r
-	s.active++
-	s.wait.Add(1)
-	return nil
-}
-
-// over notes that a run is; it can still be followed for a while.
-func (s *runs) over(r *run) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.active--
-	s.finished = append(s.finished, r.id)
-	if len(s.finished) > maxFinished {
-		delete(s.byID, s.finished[0])
-		s.finished = s.finished[1:]
-	}
-	s.wait.Done()
-}
-
-// find is an owner's run; nil: it is not here, or not any more.
-func (s *runs) find(owner, id string) *run {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r := s.byID[id]; r != nil && r.owner == owner {
-		return r
-	}
-	return nil
-}
-
-// forget drops a run's events.
-func (s *runs) forget(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byID, id)
-}
-
-// stop ends all runs and waits until they are saved, or ctx ends.
-func (s *runs) stop(ctx context.Context) error {
-	s.mu.Lock()
-	s.closed = true
-	var all []*run
-	for _, r := range s.byID {
-		all = append(all, r)
-	}
-	s.mu.Unlock()
-	for _, r := range all {
-		r.shutDown()
-	}
-	done := make(chan struct{})
-	go func() { s.wait.Wait(); close(done) }()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for responses in the background: %w", context.Cause(ctx))
-	}
-}
-
 // run is a response in the background.
 type run struct {
 	id, owner string
+	runs      *runs
+	held      int // bytes, guarded by runs.mu
 	cancel    context.CancelFunc
 
 	mu      sync.Mutex // guards all below
@@ -138,14 +49,29 @@ func (r *run) update(f func(e *encoder, b []byte) []byte) {
 			r.size += len(event)
 		}
 	}
-	for r.size > maxEvents && len(r.events) > 1 {
-		r.size -= len(r.events[0])
+	grown := len(b) - r.trim(r.size-maxEvents)
+	if r.encoder.over { // its input is in the store
+		grown -= len(r.encoder.record.Input)
+		r.encoder.record.Input = nil
+	}
+	if excess := r.runs.grow(r, grown); excess > 0 {
+		r.runs.grow(r, -r.trim(excess))
+	}
+	close(r.news)
+	r.news = make(chan struct{})
+}
+
+// trim forgets the oldest events until so many bytes are free, but never the last one;
+// it returns how many are.
+func (r *run) trim(bytes int) (freed int) {
+	for freed < bytes && len(r.events) > 1 {
+		freed += len(r.events[0])
 		r.events[0] = nil
 		r.events = r.events[1:]
 		r.first++
 	}
-	close(r.news)
-	r.news = make(chan struct{})
+	r.size -= freed
+	return freed
 }
 
 // after is what follows the event of that number; news is closed when there is more,

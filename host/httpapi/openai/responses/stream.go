@@ -181,7 +181,7 @@ func (e *encoder) reasoning(b []byte, v *engine.ReasoningDelta) []byte {
 
 // begin closes the open item and opens another.
 func (e *encoder) begin(b []byte, kind itemKind, block int, call *engine.ToolCallStarted) []byte {
-	b = e.close(b)
+	b = e.close(b, statusCompleted)
 	prefix := [...]string{itemMessage: "msg_", itemReasoning: "rs_", itemCall: "fc_"}[kind]
 	o := &openItem{kind: kind, block: block}
 	if call != nil {
@@ -218,11 +218,11 @@ func (e *encoder) callDone(b []byte, v *engine.ToolCallDone) []byte {
 	if whole := openai.Arguments(v.Arguments); e.open.text.Len() == 0 {
 		b = e.arguments(b, whole)
 	}
-	return e.close(b)
+	return e.close(b, statusCompleted)
 }
 
 // close ends the open item, if there is one.
-func (e *encoder) close(b []byte) []byte {
+func (e *encoder) close(b []byte, status string) []byte {
 	o := e.open
 	if o == nil {
 		return b
@@ -249,7 +249,7 @@ func (e *encoder) close(b []byte) []byte {
 		b = wire.AppendString(append(e.about(b, "response.function_call_arguments.done", ""), `,"name":`...), o.tool.name)
 		b = closeEvent(wire.AppendString(append(b, `,"arguments":`...), text))
 	}
-	item := o.append(nil, statusCompleted, e.encrypted)
+	item := o.append(nil, status, e.encrypted)
 	b = wire.AppendInt(e.event(b, "response.output_item.done"), `,"output_index":`, int64(e.items))
 	b = closeEvent(append(append(b, `,"item":`...), item...))
 	e.keep(item)
@@ -268,20 +268,19 @@ func (e *encoder) keep(item []byte) {
 }
 
 func (e *encoder) completed(b []byte, v *engine.Completed) []byte {
-	b = e.close(b)
-	e.record.Usage = usageObject(v.Usage)
-	kind := "response.completed"
+	kind, status := "response.completed", statusCompleted
 	switch v.Reason {
 	case engine.FinishLength, engine.FinishInterrupted: // the answer was cut in both cases
-		kind, e.record.Incomplete = "response.incomplete", json.RawMessage(`{"reason":"max_output_tokens"}`)
+		e.record.Incomplete = json.RawMessage(`{"reason":"max_output_tokens"}`)
 	case engine.FinishContentFilter:
-		kind, e.record.Incomplete = "response.incomplete", json.RawMessage(`{"reason":"content_filter"}`)
+		e.record.Incomplete = json.RawMessage(`{"reason":"content_filter"}`)
 	case engine.FinishStop, engine.FinishStopSequence, engine.FinishToolCalls:
 	}
-	status := statusCompleted
 	if e.record.Incomplete != nil {
-		status = statusIncomplete
+		kind, status = "response.incomplete", statusIncomplete
 	}
+	b = e.close(b, status) // what was being written when the answer was cut is not whole
+	e.record.Usage = usageObject(v.Usage)
 	e.end(status)
 	return e.whole(b, kind)
 }

@@ -157,3 +157,23 @@ func TestFailure(t *testing.T) {
 		t.Errorf("kept %s", saved.Output)
 	}
 }
+
+// TestCut: the item that was being written when the answer was cut is incomplete, those
+// before it are whole.
+func TestCut(t *testing.T) {
+	for reason, want := range map[engine.FinishReason]string{
+		engine.FinishLength: "incomplete", engine.FinishContentFilter: "incomplete", engine.FinishStop: "completed", engine.FinishStopSequence: "completed",
+	} {
+		events := []engine.Event{&engine.ReasoningDelta{Text: "hm"}, &engine.TextDelta{Block: 1, Text: "cut"}, &engine.Completed{Reason: reason}}
+		var got struct {
+			Status string
+			Output []struct{ Status string }
+		}
+		if err := json.Unmarshal(readStream(t, dialecttest.Encode(testEncoder(t, `{"model":"m","input":"hi"}`), events, nil)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Status != want || len(got.Output) != 2 || got.Output[0].Status != "completed" || got.Output[1].Status != want {
+			t.Errorf("%v: got %+v, want %s", reason, got, want)
+		}
+	}
+}
