@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/clinvk/clinvk/host/engine/clip"
 )
 
 // entry is one execution in the register. A nil one takes everything and does nothing.
@@ -83,7 +85,7 @@ func (e *entry) close(c *Completed, err *Error) bool {
 		if err.Usage != nil {
 			r.Usage = *err.Usage
 		}
-		r.Err = &Error{Code: err.Code, Message: clip(err.Message), Backend: err.Backend}
+		r.Err = &Error{Code: err.Code, Message: clip.Text(err.Message), Backend: err.Backend}
 	}
 	if e.hurry != nil {
 		e.hurry.Stop()

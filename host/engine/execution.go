@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/clinvk/clinvk/host/engine/clip"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -306,7 +307,7 @@ func (x *Execution) broken(err error) *Error {
 		e.ExitCode, e.StderrTail = &code, tail
 		x.explain(e)
 	case <-time.After(patience(err)):
-		e.Message = clip(fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err))
+		e.Message = clip.Text(fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err))
 	}
 	return e
 }

@@ -1,12 +1,19 @@
 package engine
 
+import (
+	"encoding/json"
+
+	"github.com/clinvk/clinvk/host/engine/clip"
+	"github.com/clinvk/clinvk/host/engine/schema"
+)
+
 // plan is a turn that may be run, and how.
 type plan struct {
 	turn    *Turn
 	to      target
 	info    BackendInfo
 	ignored []string
-	output  *schema // nil: free text
+	output  *schema.Schema // nil: free text
 }
 
 // plan makes all checks of a turn that need nothing to run.
@@ -31,4 +38,15 @@ func (e *Engine) plan(t *Turn) (plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// compileSchema reads the schema that a client sent.
+func compileSchema(source json.RawMessage) (*schema.Schema, error) {
+	s, err := schema.Compile(source)
+	if err != nil {
+		e := Errorf(CodeInvalidRequest, "the JSON schema is not valid: %s", clip.Text(err.Error()))
+		e.Param, e.Err = "response_format", err
+		return nil, e
+	}
+	return s, nil
 }
