@@ -192,28 +192,30 @@ func (e *Engine) execute(ctx context.Context, t *Turn) (*Execution, error) {
 		x.Session = p.turn.Session.ID
 	}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
-	x.entry = e.register.add(Record{
+	known := e.register.add(Record{
 		ID: x.ID, Owner: t.Owner, RequestID: t.RequestID, Dialect: t.Dialect, Backend: x.Backend, Model: x.Model,
 		Mode: p.turn.Mode, Session: x.Session, Queued: begin,
 	}, x.cancel)
-	if err := x.enter(p.info); err != nil {
+	if err := x.enter(p.info, known); err != nil {
 		x.cancel(nil)
-		x.entry.end(nil, err)
+		known.Failed(err)
 		return nil, err
 	}
 	x.shapeFor(p.info.Describe.GetCapabilities(), p.output)
 	if err := x.open(); err != nil {
-		x.entry.end(nil, AsError(err))
+		known.Failed(AsError(err))
 		x.release(errClosed)
 		x.part()
 		return nil, err
 	}
-	x.watch.watcher = p.turn.Watcher
+	// The turn's own watcher comes first: what it makes of the end is the end. The
+	// register comes last: who waits there for the end finds all others told.
+	x.watch.add(p.turn.Watcher, observer{x}, known)
 	return x, nil
 }
 
 // enter waits for the execution's place.
-func (x *Execution) enter(info BackendInfo) *Error {
+func (x *Execution) enter(info BackendInfo, known *entry) *Error {
 	leave, err := x.engine.gate(x.to.backend).enter(x.ctx, int(info.Describe.GetLimits().GetMaxConcurrentExecutions()))
 	if err != nil {
 		return AsError(err)
@@ -223,7 +225,7 @@ func (x *Execution) enter(info BackendInfo) *Error {
 		return shuttingDown()
 	}
 	x.leave, x.admitted = leave, time.Now()
-	if !x.entry.admit(x) {
+	if !known.admit(x) {
 		leave()
 		x.engine.running.Done()
 		return AsError(context.Cause(x.ctx))

@@ -35,12 +35,10 @@ type Execution struct {
 	to     target
 	leave  func()
 	keys   []prefixKey
-	entry  *entry // nil: nobody asks about it
 
 	begin, admitted time.Time
 	// opened and first are nanoseconds since begin; 0: not yet.
 	opened, first atomic.Int64
-	observed      atomic.Bool // its end was told
 	parted        atomic.Bool // nobody need wait for it
 
 	cancel  context.CancelCauseFunc
@@ -76,7 +74,7 @@ func ReplayTurn(t *Turn, backend string, source func() (Event, error)) *Executio
 	if t.Session != nil {
 		x.Session = t.Session.ID
 	}
-	x.watch.watcher = t.Watcher
+	x.watch.add(t.Watcher)
 	return x
 }
 
@@ -164,11 +162,7 @@ func (x *Execution) useLive(start *backendv1.Start) {
 
 // Next returns the next event, io.EOF after *Completed, or the turn's failure as
 // an *Error. It blocks until something happens.
-func (x *Execution) Next() (Event, error) {
-	ev, err := x.watch.see(x.next())
-	x.entry.see(ev, err)
-	return ev, err
-}
+func (x *Execution) Next() (Event, error) { return x.watch.see(x.next()) }
 
 func (x *Execution) next() (Event, error) {
 	if x.source != nil {
@@ -186,7 +180,6 @@ func (x *Execution) next() (Event, error) {
 			return ev, nil
 		}
 		if x.over != nil {
-			x.failed(x.over)
 			return nil, x.over
 		}
 		x.receive()
@@ -399,10 +392,6 @@ func (x *Execution) Close() {
 		x.release(errClosed)
 	}
 	x.watch.gone(gone)
-	if x.source == nil { // unless it was over before
-		x.failed(gone)
-		x.entry.end(nil, gone)
-	}
 }
 
 func (x *Execution) release(cause error) {
@@ -424,7 +413,7 @@ func (x *Execution) release(cause error) {
 	x.leave()
 }
 
-// part says that nothing of the execution goes on, also not with its watcher.
+// part says that nothing of the execution goes on, also not with its watchers.
 func (x *Execution) part() {
 	if !x.parted.Swap(true) {
 		x.engine.running.Done()
