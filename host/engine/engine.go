@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/clinvk/clinvk/host/engine/gate"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -30,7 +32,7 @@ type Config struct {
 	// Aliases by name.
 	Aliases map[string]Alias
 	// Limits of a backend; nil: the defaults for all.
-	Limits func(backend string) Limits
+	Limits func(backend string) gate.Limits
 	// Timeout of turns that name none; 0: DefaultTimeout.
 	Timeout time.Duration
 	// WorkingDirs bounds where agents may work.
@@ -54,7 +56,7 @@ type Engine struct {
 	log      *slog.Logger
 
 	mu    sync.Mutex
-	gates map[string]*gate
+	gates map[string]*gate.Gate
 
 	cutWait time.Duration // cutWait, but in tests
 
@@ -65,7 +67,7 @@ type Engine struct {
 // New makes an engine.
 func New(c Config) *Engine {
 	c = c.withDefaults()
-	e := &Engine{backends: c.Backends, live: newLiveIndex(), register: newRegister(), log: c.Logger, gates: map[string]*gate{}, cutWait: cutWait}
+	e := &Engine{backends: c.Backends, live: newLiveIndex(), register: newRegister(), log: c.Logger, gates: map[string]*gate.Gate{}, cutWait: cutWait}
 	e.config.Store(&c)
 	return e
 }
@@ -75,7 +77,7 @@ func (c Config) withDefaults() Config {
 		c.Timeout = DefaultTimeout
 	}
 	if c.Limits == nil {
-		c.Limits = func(string) Limits { return Limits{} }
+		c.Limits = func(string) gate.Limits { return gate.Limits{} }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -95,7 +97,7 @@ func (e *Engine) Configure(c Config) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, g := range e.gates {
-		g.retune()
+		g.Retune()
 	}
 }
 
@@ -133,26 +135,24 @@ func (e *Engine) Restart(ctx context.Context, name string) (BackendInfo, error) 
 // Load is the number of running and waiting turns of a backend, and the bound on
 // running ones.
 func (e *Engine) Load(name string) (running, queued, limit int) {
-	g := e.gate(name)
-	running, queued = g.load()
-	limit = g.limits().withDefaults().MaxConcurrent
-	if info, ok := e.backends.Info(name); ok {
-		if n := int(info.Describe.GetLimits().GetMaxConcurrentExecutions()); n > 0 {
-			limit = min(limit, n)
-		}
-	}
-	return running, queued, limit
+	info, _ := e.backends.Info(name)
+	return e.gate(name).Load(pluginLimit(info))
 }
 
-func (e *Engine) gate(backend string) *gate {
+// pluginLimit is how many turns a plugin takes at a time; 0: any number.
+func pluginLimit(info BackendInfo) int {
+	return int(info.Describe.GetLimits().GetMaxConcurrentExecutions())
+}
+
+func (e *Engine) gate(backend string) *gate.Gate {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g := e.gates[backend]
 	if g == nil {
-		g = &gate{
-			backend: backend, limits: func() Limits { return e.config.Load().Limits(backend) },
-			pressure: func() (string, <-chan struct{}) { return e.backends.Pressure(backend) },
-		}
+		g = gate.New(gate.Config{
+			Backend: backend, Limits: func() gate.Limits { return e.config.Load().Limits(backend) },
+			Pressure: func() (string, <-chan struct{}) { return e.backends.Pressure(backend) },
+		})
 		e.gates[backend] = g
 	}
 	return g
@@ -216,9 +216,9 @@ func (e *Engine) execute(ctx context.Context, t *Turn) (*Execution, error) {
 
 // enter waits for the execution's place.
 func (x *Execution) enter(info BackendInfo, known *entry) *Error {
-	leave, err := x.engine.gate(x.to.backend).enter(x.ctx, int(info.Describe.GetLimits().GetMaxConcurrentExecutions()))
+	leave, err := x.engine.gate(x.to.backend).Enter(x.ctx, pluginLimit(info))
 	if err != nil {
-		return AsError(err)
+		return notLetIn(x.to.backend, err)
 	}
 	if !x.engine.join() {
 		leave()
@@ -231,6 +231,19 @@ func (x *Execution) enter(info BackendInfo, known *entry) *Error {
 		return AsError(context.Cause(x.ctx))
 	}
 	return nil
+}
+
+// notLetIn is the error of a turn that got no place.
+func notLetIn(backend string, err error) *Error {
+	busy, ok := errors.AsType[*gate.Busy](err)
+	if !ok { // it was cancelled
+		return AsError(err)
+	}
+	e := &Error{Code: CodeQueueTimeout, Message: busy.Error(), Backend: backend, Retryable: true, RetryAfter: busy.RetryAfter}
+	if busy.Full {
+		e.Code = CodeQueueFull
+	}
+	return e
 }
 
 // join counts a turn in, unless nobody would wait for it: it may have waited for its
