@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,7 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/clinvk/clinvk/host/engine/gate"
-	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
 // DefaultTimeout of a turn: agents work for many minutes, nothing sane for hours.
@@ -281,131 +279,4 @@ func shownModel(t *Turn, to target) string {
 		return to.backend
 	}
 	return t.Model
-}
-
-// prepare copies the turn and settles what the alias and the engine decide.
-func (e *Engine) prepare(t *Turn, to target) *Turn {
-	c, config := *t, e.config.Load()
-	if c.Timeout <= 0 || c.Timeout > config.Timeout { // the operator's word bounds the client's
-		c.Timeout = config.Timeout
-	}
-	if a := to.alias; a != nil {
-		if a.Mode != ModeUnspecified {
-			c.Mode = a.Mode
-		}
-		if a.WorkingDir != "" {
-			c.WorkingDir = a.WorkingDir
-		}
-		if a.Approval != ApprovalUnspecified {
-			c.Approval = a.Approval
-		}
-		if a.Sandbox != SandboxUnspecified {
-			c.Sandbox = a.Sandbox
-		}
-	}
-	c.Mode = c.WantedMode()
-	if c.Mode == ModeChat {
-		c.WorkingDir, c.Approval, c.Sandbox = "", ApprovalUnspecified, SandboxUnspecified
-	} else {
-		config.Agents(to.backend).fill(&c)
-	}
-	return &c
-}
-
-// check refuses what the backend cannot do and lists what it will not honour.
-// Before the plugin was ready once nothing is known and nothing refused.
-func check(backend string, t *Turn, info BackendInfo) (ignored []string, err error) {
-	if err := t.complete(); err != nil {
-		return nil, err
-	}
-	caps := info.Describe.GetCapabilities()
-	if caps == nil {
-		return nil, nil
-	}
-	unsupported := func(code Code, param, format string, args ...any) error {
-		e := Errorf(code, "backend %s "+format, append([]any{backend}, args...)...)
-		e.Param, e.Backend = param, backend
-		return e
-	}
-	if t.Mode == ModeAgent {
-		agent := caps.GetAgent()
-		if agent == nil {
-			return nil, unsupported(CodeUnsupported, "mode", "has no agent mode")
-		}
-		if t.Approval > ApprovalDefault && !slices.Contains(agent.GetApprovalModes(), backendv1.ApprovalMode(t.Approval)) {
-			return nil, unsupported(CodeUnsupported, "approval_mode", "does not support this approval mode")
-		}
-		if t.Sandbox > SandboxDefault && !slices.Contains(agent.GetSandboxModes(), backendv1.SandboxMode(t.Sandbox)) {
-			return nil, unsupported(CodeUnsupported, "sandbox_mode", "does not support this sandbox mode")
-		}
-	} else if caps.GetChat() == nil {
-		return nil, unsupported(CodeUnsupported, "mode", "has no chat mode")
-	}
-	for _, s := range t.Sampling.Stop {
-		if len(s) > maxStop {
-			return nil, unsupported(CodeInvalidRequest, FieldStop, "takes stop sequences of up to %d bytes, this one has %d", maxStop, len(s))
-		}
-	}
-	for _, name := range t.Sampling.set() {
-		// The host sees to the limits of the answer where the backend does not.
-		kept := name == FieldStop || name == FieldMaxOutputTokens
-		if !kept && !slices.Contains(honoured(caps, t.Mode), name) {
-			ignored = append(ignored, name)
-		}
-	}
-	if len(t.Tools) > 0 && caps.GetClientTools() == nil {
-		if t.ToolChoice.Forced() {
-			return nil, unsupported(CodeUnsupported, "tool_choice", "cannot be made to call a tool of the client; use tool_choice \"auto\" or \"none\"")
-		}
-		t.Tools, t.ToolChoice = nil, ToolChoice{}
-		ignored = append(ignored, FieldTools)
-	}
-	if t.ToolChoice.Forced() && !caps.GetClientTools().GetForcedChoice() {
-		return nil, unsupported(CodeUnsupported, "tool_choice", "cannot be made to call a tool; use tool_choice \"auto\" or \"none\"")
-	}
-	if err := checkSize(t, info, unsupported); err != nil {
-		return nil, err
-	}
-	if t.StrictParams && len(ignored) > 0 {
-		return nil, unsupported(CodeInvalidRequest, ignored[0], "does not honour %s, and server.strict_params is on", strings.Join(ignored, ", "))
-	}
-	return ignored, nil
-}
-
-func checkSize(t *Turn, info BackendInfo, unsupported func(Code, string, string, ...any) error) error {
-	limits, media := info.Describe.GetLimits(), info.Describe.GetCapabilities().GetInputMediaTypes()
-	size := uint64(len(t.System))
-	var walk func(parts []Part) error
-	walk = func(parts []Part) error {
-		for _, p := range parts {
-			switch v := p.(type) {
-			case Text:
-				size += uint64(len(v))
-			case ToolResult:
-				if err := walk(v.Parts); err != nil {
-					return err
-				}
-			case Blob:
-				if !slices.Contains(media, v.MediaType) {
-					if len(media) == 0 {
-						return unsupported(CodeUnsupported, "messages", "takes text only, not %s", v.MediaType)
-					}
-					return unsupported(CodeUnsupported, "messages", "does not take %s; it takes %s", v.MediaType, strings.Join(media, ", "))
-				}
-				if m := limits.GetMaxBlobBytes(); m > 0 && uint64(len(v.Data)) > m {
-					return unsupported(CodeTooLarge, "messages", "takes files of up to %d bytes, this one has %d", m, len(v.Data))
-				}
-			}
-		}
-		return nil
-	}
-	for _, m := range t.Messages {
-		if err := walk(m.Parts); err != nil {
-			return err
-		}
-	}
-	if m := limits.GetMaxPromptBytes(); m > 0 && size > m {
-		return unsupported(CodeTooLarge, "messages", "takes prompts of up to %d bytes, this one has %d", m, size)
-	}
-	return nil
 }
