@@ -116,7 +116,7 @@ func (c *conversation) failed(cause *engine.Error) {
 		return
 	}
 	if change.Token != nil {
-		c.keeper.retire(c.session)
+		c.keeper.retire(c.session.ID, c.session.Backend, c.session.Token)
 	}
 }
 
@@ -202,7 +202,7 @@ func (c *conversation) retire(next []byte) {
 	if (sent && len(next) > 0) || same {
 		return
 	}
-	c.keeper.retire(c.session)
+	c.keeper.retire(c.session.ID, c.session.Backend, c.session.Token)
 }
 
 func usageOf(u engine.Usage) store.Usage {

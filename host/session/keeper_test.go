@@ -147,11 +147,11 @@ func newWorld(t *testing.T, change ...func(*session.Config)) *world {
 	return &world{f, k, s}
 }
 
-// forgotten stops the keeper and lists what backends have deleted.
+// forgotten stops the keeper and lists what backends have deleted, in the order of names.
 func (w *world) forgotten(t *testing.T) []string {
 	t.Helper()
 	w.Stop(t.Context())
-	return w.deleted
+	return slices.Sorted(slices.Values(w.deleted))
 }
 
 func ask(text string, k engine.Keep) *engine.Turn {

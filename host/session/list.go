@@ -92,15 +92,6 @@ func (k *Keeper) forget(ctx context.Context, id, backend string, token []byte) {
 	}
 }
 
-// retire has a backend forget its own session when the turn that made it useless is
-// over.
-func (k *Keeper) retire(s *store.Session) {
-	if len(s.Token) > 0 && !k.retired.add(s.ID, s.Backend, s.Token) {
-		k.log.Warn("the backend's own part of a session was not deleted: too much is being deleted, or the server stops",
-			"session", s.ID, "backend", s.Backend)
-	}
-}
-
 // pruneEvery is how often old sessions are looked for: retention is counted in days.
 const pruneEvery = time.Hour
 

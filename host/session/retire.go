@@ -18,8 +18,16 @@ const (
 	maxRetired = 64
 )
 
+// retire is forget after the turn that made the backend's session useless: an answer must
+// not wait for it.
+func (k *Keeper) retire(id, backend string, token []byte) {
+	if len(token) > 0 && !k.retired.add(id, backend, token) {
+		k.log.Warn("the backend's own part of a session was not deleted: too much is being deleted, or the server stops",
+			"session", id, "backend", backend)
+	}
+}
+
 // retired are the backends' own sessions that count no more and are being forgotten.
-// That happens after the turn which made them so: an answer must not wait for it.
 type retired struct {
 	forget func(ctx context.Context, id, backend string, token []byte)
 	ctx    context.Context //nolint:containedctx // that of all forgetting; ends with stop
