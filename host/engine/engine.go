@@ -280,3 +280,32 @@ func shownModel(t *Turn, to target) string {
 	}
 	return t.Model
 }
+
+// prepare copies the turn and settles what the alias and the engine decide.
+func (e *Engine) prepare(t *Turn, to target) *Turn {
+	c, config := *t, e.config.Load()
+	if c.Timeout <= 0 || c.Timeout > config.Timeout { // the operator's word bounds the client's
+		c.Timeout = config.Timeout
+	}
+	if a := to.alias; a != nil {
+		if a.Mode != ModeUnspecified {
+			c.Mode = a.Mode
+		}
+		if a.WorkingDir != "" {
+			c.WorkingDir = a.WorkingDir
+		}
+		if a.Approval != ApprovalUnspecified {
+			c.Approval = a.Approval
+		}
+		if a.Sandbox != SandboxUnspecified {
+			c.Sandbox = a.Sandbox
+		}
+	}
+	c.Mode = c.WantedMode()
+	if c.Mode == ModeChat {
+		c.WorkingDir, c.Approval, c.Sandbox = "", ApprovalUnspecified, SandboxUnspecified
+	} else {
+		config.Agents(to.backend).fill(&c)
+	}
+	return &c
+}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,17 @@ import (
 	"github.com/clinvk/clinvk/host/engine/clip"
 	"github.com/clinvk/clinvk/host/engine/schema"
 )
+
+// compileSchema reads the schema that a client sent.
+func compileSchema(source json.RawMessage) (*schema.Schema, error) {
+	s, err := schema.Compile(source)
+	if err != nil {
+		e := Errorf(CodeInvalidRequest, "the JSON schema is not valid: %s", clip.Text(err.Error()))
+		e.Param, e.Err = "response_format", err
+		return nil, e
+	}
+	return s, nil
+}
 
 // former holds an answer to a schema. Where the provider enforces it the text passes as
 // it comes and is checked at its end. Otherwise it is held back until it is known to
