@@ -97,20 +97,3 @@ func TestStop(t *testing.T) {
 		}
 	}
 }
-
-// TestForgettingIsBounded: a backend that does not answer costs a bounded number of
-// calls, and no turn.
-func TestForgettingIsBounded(t *testing.T) {
-	const most = 64
-	w := newWorld(t)
-	w.slow = make(chan struct{})
-	for i := range most + 2 {
-		id := string(rune('A'+i/26)) + string(rune('a'+i%26))
-		w.must(t, to("a", id))
-		w.must(t, to("b", id))
-	}
-	close(w.slow)
-	if got := len(w.forgotten(t)); got != most {
-		t.Errorf("%d sessions were forgotten", got)
-	}
-}
