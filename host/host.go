@@ -213,7 +213,11 @@ func (h *Host) Start(ctx context.Context) error { return h.supervisor.Start(ctx)
 
 // Stop ends what runs in the background, the plugins and whatever they left behind.
 func (h *Host) Stop(ctx context.Context) error {
-	err := errors.Join(h.responses.Stop(ctx), h.supervisor.Stop(ctx))
+	err := h.responses.Stop(ctx)
+	last, cancel := context.WithTimeout(ctx, lastTime)
+	defer cancel()
+	h.sessions.Stop(last) // while there are backends that can forget
+	err = errors.Join(err, h.supervisor.Stop(ctx))
 	h.counted.wait()
 	if h.store != nil {
 		err = errors.Join(err, h.store.Close())

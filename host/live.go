@@ -12,6 +12,7 @@ import (
 	"github.com/clinvk/clinvk/host/catalog"
 	"github.com/clinvk/clinvk/host/config"
 	"github.com/clinvk/clinvk/host/engine"
+	"github.com/clinvk/clinvk/host/engine/gate"
 	"github.com/clinvk/clinvk/host/httpapi"
 	"github.com/clinvk/clinvk/host/httpapi/media"
 	"github.com/clinvk/clinvk/host/httpapi/rest"
@@ -136,9 +137,9 @@ func (h *Host) engineConfig(s *config.Config) engine.Config {
 		Backends: backends{h.supervisor}, DefaultBackend: s.DefaultBackend, DefaultModels: models(s.Backends), Aliases: aliases(s.Models),
 		Timeout: seconds(s.Server.RequestTimeoutSecs), Logger: h.log, Observe: h.observeTurn(),
 		WorkingDirs: engine.WorkingDirs{Allowed: s.Server.AllowedWorkdirPrefixes, Blocked: s.Server.BlockedWorkdirPrefixes},
-		Limits: func(backend string) engine.Limits {
+		Limits: func(backend string) gate.Limits {
 			l := s.LimitsOf(backend)
-			return engine.Limits{MaxConcurrent: l.MaxConcurrent, MaxQueue: l.MaxQueue, QueueTimeout: seconds(l.QueueTimeoutSecs)}
+			return gate.Limits{MaxConcurrent: l.MaxConcurrent, MaxQueue: l.MaxQueue, QueueTimeout: seconds(l.QueueTimeoutSecs)}
 		},
 		Agents: func(backend string) engine.AgentDefaults { return agentDefaults(s.UnifiedFlags, s.Backends[backend]) },
 	}

@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"fmt"
-	"strings"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // Bounds of what a plugin can make the host keep for one turn, in bytes unless said
 // otherwise. A million tokens are about 4 MB of text.
@@ -19,30 +15,12 @@ const (
 	maxNotices = 100
 	// maxStop is how long a stop sequence may be: they are words, not documents.
 	maxStop = 1 << 10
-	// maxErrorText bounds texts for people.
-	maxErrorText = 8 << 10
 	// pieceSize is that of the pieces that longer text is handed on in, so that what
 	// is made of one event is never much.
 	pieceSize = 64 << 10
 	// partSize is what a part costs besides its text.
 	partSize = 64
 )
-
-// clip shortens a text for people to its beginning.
-func clip(text string) string {
-	if len(text) <= maxErrorText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxErrorText], "") + fmt.Sprintf("… (%d bytes)", len(text))
-}
-
-// clipFront shortens it to its end.
-func clipFront(text string) string {
-	if len(text) <= maxErrorText {
-		return text
-	}
-	return "…" + strings.ToValidUTF8(text[len(text)-maxErrorText:], "")
-}
 
 // piece cuts a first piece off a text, between code points.
 func piece(text string) (first, rest string) {

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/clinvk/clinvk/host/engine/gate"
 	"github.com/clinvk/clinvk/host/hosttest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
@@ -126,7 +127,7 @@ func TestCancelCutsOff(t *testing.T) {
 func TestCancelLeavesTheQueue(t *testing.T) {
 	f := newFakes(t)
 	f.add("b", nil, patient(false))
-	e := New(Config{Backends: f, Limits: func(string) Limits { return Limits{MaxConcurrent: 1} }})
+	e := New(Config{Backends: f, Limits: func(string) gate.Limits { return gate.Limits{MaxConcurrent: 1} }})
 	first, end := begin(t, e, &Turn{Model: "b", Messages: say("hi")})
 	refused := make(chan error, 1)
 	go func() {

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/clinvk/clinvk/host/engine/clip"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -90,5 +91,5 @@ func (e *Engine) count(ctx context.Context, to target, t *Turn) (*backendv1.Coun
 
 // refusedBy is the backend's word that the request is wrong.
 func refusedBy(to target, code Code, err error) *Error {
-	return &Error{Code: code, Message: clip(status.Convert(err).Message()), Origin: OriginBackend, Backend: to.backend, Err: err}
+	return &Error{Code: code, Message: clip.Text(status.Convert(err).Message()), Origin: OriginBackend, Backend: to.backend, Err: err}
 }

@@ -2,9 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
-	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/host/engine/gate"
 )
 
 // DefaultTimeout of a turn: agents work for many minutes, nothing sane for hours.
@@ -30,7 +30,7 @@ type Config struct {
 	// Aliases by name.
 	Aliases map[string]Alias
 	// Limits of a backend; nil: the defaults for all.
-	Limits func(backend string) Limits
+	Limits func(backend string) gate.Limits
 	// Timeout of turns that name none; 0: DefaultTimeout.
 	Timeout time.Duration
 	// WorkingDirs bounds where agents may work.
@@ -54,7 +54,7 @@ type Engine struct {
 	log      *slog.Logger
 
 	mu    sync.Mutex
-	gates map[string]*gate
+	gates map[string]*gate.Gate
 
 	cutWait time.Duration // cutWait, but in tests
 
@@ -65,7 +65,7 @@ type Engine struct {
 // New makes an engine.
 func New(c Config) *Engine {
 	c = c.withDefaults()
-	e := &Engine{backends: c.Backends, live: newLiveIndex(), register: newRegister(), log: c.Logger, gates: map[string]*gate{}, cutWait: cutWait}
+	e := &Engine{backends: c.Backends, live: newLiveIndex(), register: newRegister(), log: c.Logger, gates: map[string]*gate.Gate{}, cutWait: cutWait}
 	e.config.Store(&c)
 	return e
 }
@@ -75,7 +75,7 @@ func (c Config) withDefaults() Config {
 		c.Timeout = DefaultTimeout
 	}
 	if c.Limits == nil {
-		c.Limits = func(string) Limits { return Limits{} }
+		c.Limits = func(string) gate.Limits { return gate.Limits{} }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -95,7 +95,7 @@ func (e *Engine) Configure(c Config) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, g := range e.gates {
-		g.retune()
+		g.Retune()
 	}
 }
 
@@ -133,26 +133,24 @@ func (e *Engine) Restart(ctx context.Context, name string) (BackendInfo, error) 
 // Load is the number of running and waiting turns of a backend, and the bound on
 // running ones.
 func (e *Engine) Load(name string) (running, queued, limit int) {
-	g := e.gate(name)
-	running, queued = g.load()
-	limit = g.limits().withDefaults().MaxConcurrent
-	if info, ok := e.backends.Info(name); ok {
-		if n := int(info.Describe.GetLimits().GetMaxConcurrentExecutions()); n > 0 {
-			limit = min(limit, n)
-		}
-	}
-	return running, queued, limit
+	info, _ := e.backends.Info(name)
+	return e.gate(name).Load(pluginLimit(info))
 }
 
-func (e *Engine) gate(backend string) *gate {
+// pluginLimit is how many turns a plugin takes at a time; 0: any number.
+func pluginLimit(info BackendInfo) int {
+	return int(info.Describe.GetLimits().GetMaxConcurrentExecutions())
+}
+
+func (e *Engine) gate(backend string) *gate.Gate {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g := e.gates[backend]
 	if g == nil {
-		g = &gate{
-			backend: backend, limits: func() Limits { return e.config.Load().Limits(backend) },
-			pressure: func() (string, <-chan struct{}) { return e.backends.Pressure(backend) },
-		}
+		g = gate.New(gate.Config{
+			Backend: backend, Limits: func() gate.Limits { return e.config.Load().Limits(backend) },
+			Pressure: func() (string, <-chan struct{}) { return e.backends.Pressure(backend) },
+		})
 		e.gates[backend] = g
 	}
 	return g
@@ -192,43 +190,58 @@ func (e *Engine) execute(ctx context.Context, t *Turn) (*Execution, error) {
 		x.Session = p.turn.Session.ID
 	}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
-	x.entry = e.register.add(Record{
+	known := e.register.add(Record{
 		ID: x.ID, Owner: t.Owner, RequestID: t.RequestID, Dialect: t.Dialect, Backend: x.Backend, Model: x.Model,
 		Mode: p.turn.Mode, Session: x.Session, Queued: begin,
 	}, x.cancel)
-	if err := x.enter(p.info); err != nil {
+	if err := x.enter(p.info, known); err != nil {
 		x.cancel(nil)
-		x.entry.end(nil, err)
+		known.Failed(err)
 		return nil, err
 	}
 	x.shapeFor(p.info.Describe.GetCapabilities(), p.output)
 	if err := x.open(); err != nil {
-		x.entry.end(nil, AsError(err))
+		known.Failed(AsError(err))
 		x.release(errClosed)
 		x.part()
 		return nil, err
 	}
-	x.watch.watcher = p.turn.Watcher
+	// The turn's own watcher comes first: what it makes of the end is the end. The
+	// register comes last: who waits there for the end finds all others told.
+	x.watch.add(p.turn.Watcher, observer{x}, known)
 	return x, nil
 }
 
 // enter waits for the execution's place.
-func (x *Execution) enter(info BackendInfo) *Error {
-	leave, err := x.engine.gate(x.to.backend).enter(x.ctx, int(info.Describe.GetLimits().GetMaxConcurrentExecutions()))
+func (x *Execution) enter(info BackendInfo, known *entry) *Error {
+	leave, err := x.engine.gate(x.to.backend).Enter(x.ctx, pluginLimit(info))
 	if err != nil {
-		return AsError(err)
+		return notLetIn(x.to.backend, err)
 	}
 	if !x.engine.join() {
 		leave()
 		return shuttingDown()
 	}
 	x.leave, x.admitted = leave, time.Now()
-	if !x.entry.admit(x) {
+	if !known.admit(x) {
 		leave()
 		x.engine.running.Done()
 		return AsError(context.Cause(x.ctx))
 	}
 	return nil
+}
+
+// notLetIn is the error of a turn that got no place.
+func notLetIn(backend string, err error) *Error {
+	busy, ok := errors.AsType[*gate.Busy](err)
+	if !ok { // it was cancelled
+		return AsError(err)
+	}
+	e := &Error{Code: CodeQueueTimeout, Message: busy.Error(), Backend: backend, Retryable: true, RetryAfter: busy.RetryAfter}
+	if busy.Full {
+		e.Code = CodeQueueFull
+	}
+	return e
 }
 
 // join counts a turn in, unless nobody would wait for it: it may have waited for its
@@ -295,102 +308,4 @@ func (e *Engine) prepare(t *Turn, to target) *Turn {
 		config.Agents(to.backend).fill(&c)
 	}
 	return &c
-}
-
-// check refuses what the backend cannot do and lists what it will not honour.
-// Before the plugin was ready once nothing is known and nothing refused.
-func check(backend string, t *Turn, info BackendInfo) (ignored []string, err error) {
-	if err := t.complete(); err != nil {
-		return nil, err
-	}
-	caps := info.Describe.GetCapabilities()
-	if caps == nil {
-		return nil, nil
-	}
-	unsupported := func(code Code, param, format string, args ...any) error {
-		e := Errorf(code, "backend %s "+format, append([]any{backend}, args...)...)
-		e.Param, e.Backend = param, backend
-		return e
-	}
-	if t.Mode == ModeAgent {
-		agent := caps.GetAgent()
-		if agent == nil {
-			return nil, unsupported(CodeUnsupported, "mode", "has no agent mode")
-		}
-		if t.Approval > ApprovalDefault && !slices.Contains(agent.GetApprovalModes(), backendv1.ApprovalMode(t.Approval)) {
-			return nil, unsupported(CodeUnsupported, "approval_mode", "does not support this approval mode")
-		}
-		if t.Sandbox > SandboxDefault && !slices.Contains(agent.GetSandboxModes(), backendv1.SandboxMode(t.Sandbox)) {
-			return nil, unsupported(CodeUnsupported, "sandbox_mode", "does not support this sandbox mode")
-		}
-	} else if caps.GetChat() == nil {
-		return nil, unsupported(CodeUnsupported, "mode", "has no chat mode")
-	}
-	for _, s := range t.Sampling.Stop {
-		if len(s) > maxStop {
-			return nil, unsupported(CodeInvalidRequest, FieldStop, "takes stop sequences of up to %d bytes, this one has %d", maxStop, len(s))
-		}
-	}
-	for _, name := range t.Sampling.set() {
-		// The host sees to the limits of the answer where the backend does not.
-		kept := name == FieldStop || name == FieldMaxOutputTokens
-		if !kept && !slices.Contains(honoured(caps, t.Mode), name) {
-			ignored = append(ignored, name)
-		}
-	}
-	if len(t.Tools) > 0 && caps.GetClientTools() == nil {
-		if t.ToolChoice.Forced() {
-			return nil, unsupported(CodeUnsupported, "tool_choice", "cannot be made to call a tool of the client; use tool_choice \"auto\" or \"none\"")
-		}
-		t.Tools, t.ToolChoice = nil, ToolChoice{}
-		ignored = append(ignored, FieldTools)
-	}
-	if t.ToolChoice.Forced() && !caps.GetClientTools().GetForcedChoice() {
-		return nil, unsupported(CodeUnsupported, "tool_choice", "cannot be made to call a tool; use tool_choice \"auto\" or \"none\"")
-	}
-	if err := checkSize(t, info, unsupported); err != nil {
-		return nil, err
-	}
-	if t.StrictParams && len(ignored) > 0 {
-		return nil, unsupported(CodeInvalidRequest, ignored[0], "does not honour %s, and server.strict_params is on", strings.Join(ignored, ", "))
-	}
-	return ignored, nil
-}
-
-func checkSize(t *Turn, info BackendInfo, unsupported func(Code, string, string, ...any) error) error {
-	limits, media := info.Describe.GetLimits(), info.Describe.GetCapabilities().GetInputMediaTypes()
-	size := uint64(len(t.System))
-	var walk func(parts []Part) error
-	walk = func(parts []Part) error {
-		for _, p := range parts {
-			switch v := p.(type) {
-			case Text:
-				size += uint64(len(v))
-			case ToolResult:
-				if err := walk(v.Parts); err != nil {
-					return err
-				}
-			case Blob:
-				if !slices.Contains(media, v.MediaType) {
-					if len(media) == 0 {
-						return unsupported(CodeUnsupported, "messages", "takes text only, not %s", v.MediaType)
-					}
-					return unsupported(CodeUnsupported, "messages", "does not take %s; it takes %s", v.MediaType, strings.Join(media, ", "))
-				}
-				if m := limits.GetMaxBlobBytes(); m > 0 && uint64(len(v.Data)) > m {
-					return unsupported(CodeTooLarge, "messages", "takes files of up to %d bytes, this one has %d", m, len(v.Data))
-				}
-			}
-		}
-		return nil
-	}
-	for _, m := range t.Messages {
-		if err := walk(m.Parts); err != nil {
-			return err
-		}
-	}
-	if m := limits.GetMaxPromptBytes(); m > 0 && size > m {
-		return unsupported(CodeTooLarge, "messages", "takes prompts of up to %d bytes, this one has %d", m, size)
-	}
-	return nil
 }

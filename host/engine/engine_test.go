@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/clinvk/clinvk/host/engine/gate"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -260,7 +261,7 @@ func TestQueue(t *testing.T) {
 		}
 		return script(started(), completed(""))(nil, s)
 	})
-	e := New(Config{Backends: f, Limits: func(string) Limits { return Limits{MaxConcurrent: 1, MaxQueue: 1, QueueTimeout: time.Minute} }})
+	e := New(Config{Backends: f, Limits: func(string) gate.Limits { return gate.Limits{MaxConcurrent: 1, MaxQueue: 1, QueueTimeout: time.Minute} }})
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
@@ -401,7 +402,7 @@ func TestDrain(t *testing.T) {
 func TestDrainRefusesWhatWaits(t *testing.T) {
 	f := newFakes(t)
 	f.add("b", nil, script(started(), completed("")))
-	e := New(Config{Backends: f, Limits: func(string) Limits { return Limits{MaxConcurrent: 1} }})
+	e := New(Config{Backends: f, Limits: func(string) gate.Limits { return gate.Limits{MaxConcurrent: 1} }})
 	first, err := e.Execute(t.Context(), &Turn{Model: "b", Messages: say("x")})
 	if err != nil {
 		t.Fatal(err)
@@ -438,8 +439,8 @@ func TestPressureHoldsTheQueue(t *testing.T) {
 		order <- start.GetMessages()[0].GetParts()[0].GetText()
 		return script(started(), completed(""))(nil, s)
 	})
-	limits := Limits{MaxConcurrent: 1, MaxQueue: 2, QueueTimeout: time.Minute}
-	e := New(Config{Backends: f, Limits: func(string) Limits { return limits }})
+	limits := gate.Limits{MaxConcurrent: 1, MaxQueue: 2, QueueTimeout: time.Minute}
+	e := New(Config{Backends: f, Limits: func(string) gate.Limits { return limits }})
 	f.press(reason)
 	var wg sync.WaitGroup
 	for i, text := range []string{"first", "second"} {
@@ -483,7 +484,7 @@ func TestPressureBeginsWhileTurnsRun(t *testing.T) {
 		<-release
 		return script(started(), completed(""))(nil, s)
 	})
-	e := New(Config{Backends: f, Limits: func(string) Limits { return Limits{MaxConcurrent: 1} }})
+	e := New(Config{Backends: f, Limits: func(string) gate.Limits { return gate.Limits{MaxConcurrent: 1} }})
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
@@ -531,7 +532,7 @@ func TestQueueTimeout(t *testing.T) {
 				<-s.Context().Done()
 				return s.Context().Err()
 			})
-			e := New(Config{Backends: f, Limits: func(string) Limits { return Limits{MaxConcurrent: 1, QueueTimeout: 10 * time.Millisecond} }})
+			e := New(Config{Backends: f, Limits: func(string) gate.Limits { return gate.Limits{MaxConcurrent: 1, QueueTimeout: 10 * time.Millisecond} }})
 			if tt.pressure == "" {
 				x, err := e.Execute(t.Context(), &Turn{Model: "b", Messages: say("x")})
 				if err != nil {

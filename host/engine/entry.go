@@ -1,14 +1,15 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
+
+	"github.com/clinvk/clinvk/host/engine/clip"
 )
 
-// entry is one execution in the register. A nil one takes everything and does nothing.
+// entry is one execution in the register. As the execution's Watcher it is told the end
+// once.
 type entry struct {
 	register *register
 	stop     func(error)   // ends the turn hard
@@ -32,64 +33,54 @@ func (e *entry) admit(x *Execution) bool {
 	return true
 }
 
-// see follows what Next returns.
-func (e *entry) see(ev Event, err error) {
-	if e == nil {
-		return
-	}
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			e.end(nil, AsError(err))
-		}
-		return
-	}
+// Event notes the usage so far, and the end.
+func (e *entry) Event(ev Event) error {
 	switch v := ev.(type) {
 	case *UsageEvent:
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.record.Usage = v.Usage
 	case *Completed:
-		e.end(v, nil)
+		e.end(func(r *Record) {
+			r.State, r.Usage, r.Reason = StateCompleted, v.Usage, v.Reason
+			if e.cancelled && v.Reason == FinishInterrupted {
+				r.State = StateCancelled
+			}
+		})
 	}
+	return nil
 }
 
-// end notes how the execution ended; what comes after the first time does not count.
-func (e *entry) end(c *Completed, err *Error) {
-	if e == nil || !e.close(c, err) {
-		return
-	}
-	e.register.over(e)
-	close(e.done)
-}
-
-func (e *entry) close(c *Completed, err *Error) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	r := &e.record
-	if r.State.Over() {
-		return false
-	}
-	r.FirstToken, r.Ended = e.firstToken(), time.Now()
-	switch {
-	case c != nil:
-		r.State, r.Usage, r.Reason = StateCompleted, c.Usage, c.Reason
-		if e.cancelled && c.Reason == FinishInterrupted {
-			r.State = StateCancelled
-		}
-	default:
+// Failed notes the other end.
+func (e *entry) Failed(err *Error) {
+	e.end(func(r *Record) {
 		if r.State = StateFailed; err.Code == CodeCanceled {
 			r.State = StateCancelled
 		}
 		if err.Usage != nil {
 			r.Usage = *err.Usage
 		}
-		r.Err = &Error{Code: err.Code, Message: clip(err.Message), Backend: err.Backend}
-	}
+		r.Err = &Error{Code: err.Code, Message: clip.Text(err.Message), Backend: err.Backend}
+	})
+}
+
+// end moves the execution to the past. note, which is called with mu held, says how it
+// ended.
+func (e *entry) end(note func(r *Record)) {
+	e.close(note)
+	e.register.over(e)
+	close(e.done)
+}
+
+func (e *entry) close(note func(r *Record)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.record.FirstToken, e.record.Ended = e.firstToken(), time.Now()
+	note(&e.record)
 	if e.hurry != nil {
 		e.hurry.Stop()
 	}
 	e.x, e.stop = nil, nil // which hold the turn
-	return true
 }
 
 // firstToken is when the first part of the answer came; the caller holds mu.

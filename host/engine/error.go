@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/clinvk/clinvk/host/engine/clip"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -154,9 +155,9 @@ var contractCodes = map[backendv1.ErrorCode]Code{
 // errorFromProto is a failure that the backend told.
 func errorFromProto(backend string, f *backendv1.Failed) *Error {
 	e := &Error{
-		Code: contractCodes[f.GetCode()], Message: clip(f.GetMessage()), Origin: OriginBackend, Backend: backend,
+		Code: contractCodes[f.GetCode()], Message: clip.Text(f.GetMessage()), Origin: OriginBackend, Backend: backend,
 		RetryAfter: f.GetRetryAfter().AsDuration(), Retryable: f.GetRetryable(),
-		UpstreamStatus: int(f.GetUpstreamStatus()), StderrTail: clipFront(f.GetStderrTail()),
+		UpstreamStatus: int(f.GetUpstreamStatus()), StderrTail: clip.End(f.GetStderrTail()),
 	}
 	if e.Message == "" {
 		e.Message = "the backend failed without saying why"

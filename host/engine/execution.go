@@ -3,14 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
@@ -34,12 +30,10 @@ type Execution struct {
 	to     target
 	leave  func()
 	keys   []prefixKey
-	entry  *entry // nil: nobody asks about it
 
 	begin, admitted time.Time
 	// opened and first are nanoseconds since begin; 0: not yet.
 	opened, first atomic.Int64
-	observed      atomic.Bool // its end was told
 	parted        atomic.Bool // nobody need wait for it
 
 	cancel  context.CancelCauseFunc
@@ -75,21 +69,13 @@ func ReplayTurn(t *Turn, backend string, source func() (Event, error)) *Executio
 	if t.Session != nil {
 		x.Session = t.Session.ID
 	}
-	x.watch.watcher = t.Watcher
+	x.watch.add(t.Watcher)
 	return x
 }
 
 // grace is how much later than the turn's limit the call is given up, so that the
 // plugin can still report the time-out with its usage.
 const grace = 10 * time.Second
-
-// A broken stream waits for the news that the process has ended, to tell how:
-// exitWait when the plugin may live, deathWait when its connection is lost. Then it
-// is dying, or about to be killed, and on a busy machine that takes its time.
-const (
-	exitWait  = 100 * time.Millisecond
-	deathWait = time.Second
-)
 
 var errClosed = errors.New("the execution was closed")
 
@@ -147,27 +133,9 @@ func (x *Execution) hangUp() {
 	x.lease, x.stream = nil, nil
 }
 
-// useLive names the live conversation that holds the history, if there is one.
-func (x *Execution) useLive(start *backendv1.Start) {
-	info, _ := x.engine.backends.Info(x.to.backend)
-	if x.turn.NoLive || info.Describe.GetCapabilities().GetLive() == nil {
-		x.keys = nil
-		return
-	}
-	x.keys = prefixKeys(x.lease.Generation(), x.to, x.turn)
-	start.Live = &backendv1.Live{}
-	if l := x.engine.live.take(x.keys); l != nil {
-		start.Live.Token, start.Live.MessagesHeld = l.token, uint32(l.held) //nolint:gosec // a number of messages
-	}
-}
-
 // Next returns the next event, io.EOF after *Completed, or the turn's failure as
 // an *Error. It blocks until something happens.
-func (x *Execution) Next() (Event, error) {
-	ev, err := x.watch.see(x.next())
-	x.entry.see(ev, err)
-	return ev, err
-}
+func (x *Execution) Next() (Event, error) { return x.watch.see(x.next()) }
 
 func (x *Execution) next() (Event, error) {
 	if x.source != nil {
@@ -185,7 +153,6 @@ func (x *Execution) next() (Event, error) {
 			return ev, nil
 		}
 		if x.over != nil {
-			x.failed(x.over)
 			return nil, x.over
 		}
 		x.receive()
@@ -203,16 +170,6 @@ func (x *Execution) pop() Event {
 	}
 	return ev
 }
-
-// keep adds an event to the answer that is remembered with a live conversation.
-func (x *Execution) keep(ev Event) {
-	if x.keys != nil && !x.answer.Add(ev) {
-		x.forget() // too large to be continued
-	}
-}
-
-// forget says that the conversation cannot be continued live.
-func (x *Execution) forget() { x.keys, x.answer = nil, AnswerBuilder{} }
 
 // mark notes when the first part of the answer came.
 func (x *Execution) mark(ev Event) {
@@ -275,96 +232,10 @@ func (x *Execution) retry(err error) bool {
 	return true
 }
 
-// patience is how long to wait for the end of a process whose stream broke so.
-func patience(err error) time.Duration {
-	switch {
-	case errors.Is(err, errBreach): // it talks, and so it lives
-		return 0
-	case status.Code(err) == codes.Unavailable:
-		return deathWait
-	}
-	return exitWait
-}
-
-// broken is the error for a stream that did not end as the contract says.
-func (x *Execution) broken(err error) *Error {
-	switch {
-	case x.ctx.Err() != nil && !errors.Is(context.Cause(x.ctx), context.DeadlineExceeded):
-		return x.canceled(err)
-	case x.ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded:
-		return &Error{Code: CodeTimeout, Message: "the turn took longer than its limit", Backend: x.to.backend, Err: err}
-	}
-	e := &Error{Code: CodeCLIFailure, Backend: x.to.backend, Err: err, Retryable: true}
-	select {
-	case <-x.lease.Exited():
-		code, signal, tail := x.lease.Exit()
-		how := fmt.Sprintf("exit status %d", code)
-		if signal != "" {
-			how = "signal: " + signal
-		}
-		e.Message = fmt.Sprintf("the plugin of backend %s ended in mid-turn (%s); it is being restarted", x.to.backend, how)
-		e.ExitCode, e.StderrTail = &code, tail
-		x.explain(e)
-	case <-time.After(patience(err)):
-		e.Message = clip(fmt.Sprintf("the plugin of backend %s failed: %v", x.to.backend, err))
-	}
-	return e
-}
-
-// blameTime is how long after the host has stopped a process a failure comes of it:
-// a plugin notices the end of its CLI at once, and tidies up.
-const blameTime = 5 * time.Second
-
-// explain makes the failure of a turn say that the host stopped its process, if it did.
-func (x *Execution) explain(e *Error) {
-	reason, at := x.lease.Stopped()
-	if reason == "" || at.Before(x.begin) || time.Since(at) > blameTime {
-		return
-	}
-	e.Err, e.Origin = errors.Join(e.Err, errors.New(e.Message)), OriginHost
-	e.Message = "the turn was stopped because " + reason
-}
-
-func (x *Execution) canceled(err error) *Error {
-	if e, ok := errors.AsType[*Error](context.Cause(x.ctx)); ok { // of one that cancelled it
-		return e
-	}
-	return &Error{Code: CodeCanceled, Message: "the request was cancelled", Backend: x.to.backend, Err: err}
-}
-
 // end makes Next return err once the queue is empty, and ends the call.
 func (x *Execution) end(err error) {
 	x.over = err
 	x.release(errClosed)
-}
-
-// remember indexes the conversation that the plugin has kept.
-func (x *Execution) remember(c *backendv1.Completed) {
-	if len(c.GetLiveToken()) == 0 || x.keys == nil {
-		return
-	}
-	info, _ := x.engine.backends.Info(x.to.backend)
-	parts := x.answer.Parts()
-	last := x.keys[len(x.keys)-1]
-	l := &live{
-		token: c.GetLiveToken(), held: len(x.turn.Messages) + 1,
-		expires: time.Now().Add(info.Describe.GetCapabilities().GetLive().GetIdleTimeout().AsDuration()),
-		keys:    []prefixKey{extend(last, Message{Role: RoleAssistant, Parts: parts})},
-	}
-	if bare := withoutReasoning(parts); len(bare) != len(parts) {
-		l.keys = append(l.keys, extend(last, Message{Role: RoleAssistant, Parts: bare}))
-	}
-	x.engine.live.put(l)
-}
-
-func withoutReasoning(parts []Part) []Part {
-	out := make([]Part, 0, len(parts))
-	for _, p := range parts {
-		if _, ok := p.(Reasoning); !ok {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 // Interrupt asks the backend to end the turn early but properly.
@@ -398,10 +269,6 @@ func (x *Execution) Close() {
 		x.release(errClosed)
 	}
 	x.watch.gone(gone)
-	if x.source == nil { // unless it was over before
-		x.failed(gone)
-		x.entry.end(nil, gone)
-	}
 }
 
 func (x *Execution) release(cause error) {
@@ -423,7 +290,7 @@ func (x *Execution) release(cause error) {
 	x.leave()
 }
 
-// part says that nothing of the execution goes on, also not with its watcher.
+// part says that nothing of the execution goes on, also not with its watchers.
 func (x *Execution) part() {
 	if !x.parted.Swap(true) {
 		x.engine.running.Done()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/clinvk/clinvk/host/engine/clip"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -84,7 +85,7 @@ func (n *normalizer) add(backend string, r *backendv1.ExecuteResponse) (failure 
 		n.usage = usageFromProto(v.Usage)
 		n.push(&UsageEvent{n.usage})
 	case *backendv1.ExecuteResponse_Notice:
-		n.push(&Notice{Message: clip(v.Notice.GetMessage())})
+		n.push(&Notice{Message: clip.Text(v.Notice.GetMessage())})
 	case *backendv1.ExecuteResponse_Completed:
 		return nil, n.completed(v.Completed)
 	default: // an event of a later revision: ignored
@@ -182,7 +183,7 @@ func (n *normalizer) callStarted(id, name string, origin backendv1.ToolOrigin) e
 	}
 	switch {
 	case n.calls[id] != nil:
-		return errContract("the call %q was started twice", clip(id))
+		return errContract("the call %q was started twice", clip.Text(id))
 	case len(n.calls) >= maxCalls, n.clients > maxCalls:
 		return errContract("there are more than %d calls", maxCalls)
 	}
@@ -277,7 +278,7 @@ func (n *normalizer) closeCall(id string) {
 func (n *normalizer) callDelta(d *backendv1.ToolCallDelta) error {
 	c := n.calls[d.GetId()]
 	if c == nil || c.done {
-		return errContract("arguments for the call %q that was not started", clip(d.GetId()))
+		return errContract("arguments for the call %q that was not started", clip.Text(d.GetId()))
 	}
 	if d.GetArgumentsJson() == "" {
 		return nil
@@ -310,7 +311,7 @@ func (n *normalizer) callDone(p *backendv1.ToolCall) error {
 	c := n.calls[p.GetId()]
 	switch {
 	case c.done:
-		return errContract("the call %q was completed twice", clip(p.GetId()))
+		return errContract("the call %q was completed twice", clip.Text(p.GetId()))
 	case c.arguments.Len() == 0:
 		n.pushArguments(p.GetId(), p.GetArgumentsJson())
 		if !c.client { // nothing of it is kept: it is over in this very event
@@ -320,7 +321,7 @@ func (n *normalizer) callDone(p *backendv1.ToolCall) error {
 			return err
 		}
 	case c.arguments.String() != p.GetArgumentsJson():
-		return errContract("the pieces of the call %q do not add up to its arguments", clip(p.GetId()))
+		return errContract("the pieces of the call %q do not add up to its arguments", clip.Text(p.GetId()))
 	}
 	n.pushCall(p.GetId(), &ToolCallDone{ToolCall: ToolCall{ID: p.GetId(), Name: c.name, Arguments: p.GetArgumentsJson()}, Client: c.client})
 	n.closeCall(p.GetId())
@@ -330,7 +331,7 @@ func (n *normalizer) callDone(p *backendv1.ToolCall) error {
 func (n *normalizer) completed(p *backendv1.Completed) error {
 	for id, c := range n.calls {
 		if c.client {
-			return errContract("the call %q was not completed", clip(id))
+			return errContract("the call %q was not completed", clip.Text(id))
 		}
 	}
 	if p.GetUsage() != nil {

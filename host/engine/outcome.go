@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -34,31 +33,30 @@ func (e *Engine) Execute(ctx context.Context, t *Turn) (*Execution, error) {
 	return x, err
 }
 
-// completed tells the observer that the client has got the whole answer.
-func (x *Execution) completed(u Usage) { x.observe(Outcome{Usage: u}) }
+// observer tells Config.Observe how an execution ended.
+type observer struct{ x *Execution }
 
-// failed tells the observer what Next ends with; nothing when that is only the end.
-func (x *Execution) failed(err error) {
-	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		return
+// Event waits for the end.
+func (o observer) Event(ev Event) error {
+	if c, ok := ev.(*Completed); ok {
+		o.tell(Outcome{Usage: c.Usage})
 	}
-	o := Outcome{Err: e}
-	if e.Usage != nil {
-		o.Usage = *e.Usage
-	}
-	x.observe(o)
+	return nil
 }
 
-// observe tells of the turn's end; only the first call does.
-func (x *Execution) observe(o Outcome) {
-	if x.engine == nil {
-		return
+// Failed is the other end.
+func (o observer) Failed(err *Error) {
+	out := Outcome{Err: err}
+	if err.Usage != nil {
+		out.Usage = *err.Usage
 	}
-	tell := x.engine.config.Load().Observe
-	if tell == nil || x.observed.Swap(true) {
-		return
+	o.tell(out)
+}
+
+func (o observer) tell(out Outcome) {
+	x := o.x
+	if observe := x.engine.config.Load().Observe; observe != nil {
+		out.Backend, out.Admitted, out.Timing = x.Backend, true, x.Timing()
+		observe(x.ctx, out)
 	}
-	o.Backend, o.Admitted, o.Timing = x.Backend, true, x.Timing()
-	tell(x.ctx, o)
 }

@@ -1,12 +1,14 @@
 package engine
 
+import "github.com/clinvk/clinvk/host/engine/schema"
+
 // plan is a turn that may be run, and how.
 type plan struct {
 	turn    *Turn
 	to      target
 	info    BackendInfo
 	ignored []string
-	output  *schema // nil: free text
+	output  *schema.Schema // nil: free text
 }
 
 // plan makes all checks of a turn that need nothing to run.

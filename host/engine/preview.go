@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/clinvk/clinvk/host/engine/clip"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -97,6 +98,6 @@ func previewed(ctx context.Context, lease Lease, to target, start *backendv1.Sta
 	}
 	return nil, &Error{
 		Code: CodeCLIFailure, Backend: to.backend, Err: err,
-		Message: clip("the plugin of backend " + to.backend + " cannot preview the turn: " + status.Convert(err).Message()),
+		Message: clip.Text("the plugin of backend " + to.backend + " cannot preview the turn: " + status.Convert(err).Message()),
 	}
 }

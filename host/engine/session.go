@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
@@ -38,60 +36,6 @@ type Session struct {
 	Held int
 	// Fork branches the backend's session instead of continuing it.
 	Fork bool
-}
-
-// Watcher follows a turn as its client sees it. Its methods are called one at a time,
-// before the client gets what they are told.
-type Watcher interface {
-	// Event takes the next event. The last one is *Completed; its SessionToken is nil
-	// when the backend's session holds something else than the client has seen. An
-	// error ends the turn: it is given out instead of the event.
-	Event(ev Event) error
-	// Failed says that the turn ended without *Completed, or that the client has gone.
-	Failed(err *Error)
-}
-
-// watch calls a Watcher until it knows the end.
-type watch struct {
-	mu      sync.Mutex
-	watcher Watcher // nil: nobody watches, or the end was told
-	err     error   // what the watcher made of the end
-}
-
-// see shows what Next returns to the watcher, and returns what Next returns then.
-func (w *watch) see(ev Event, err error) (Event, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.err != nil:
-		return nil, w.err
-	case w.watcher == nil:
-		return ev, err
-	case err == io.EOF: //nolint:errorlint // as Next returns it
-		return nil, err
-	case err != nil:
-		w.watcher.Failed(AsError(err))
-		w.watcher = nil
-		return ev, err
-	}
-	if w.err = w.watcher.Event(ev); w.err != nil {
-		w.err, w.watcher = AsError(w.err), nil
-		return nil, w.err
-	}
-	if _, over := ev.(*Completed); over {
-		w.watcher = nil
-	}
-	return ev, nil
-}
-
-// gone says that nobody asks for the rest.
-func (w *watch) gone(err *Error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.watcher != nil {
-		w.watcher.Failed(err)
-		w.watcher = nil
-	}
 }
 
 // Resolve says which backend would answer a turn, and by which name Turn.Model alone asks

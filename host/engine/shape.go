@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/clinvk/clinvk/host/engine/schema"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -58,30 +59,30 @@ func (s *shaper) cut() bool { return s.limit != nil && s.limit.done != nil }
 
 // shapeFor makes the execution keep what the backend does not; form is nil for free
 // text. What the host keeps is told to the plugin too: it may save work by it.
-func (x *Execution) shapeFor(caps *backendv1.Capabilities, schema *schema) {
-	if t := x.turn; schema == nil && len(t.Sampling.Stop) == 0 && t.Sampling.MaxOutputTokens == nil && !t.SingleCall && t.ToolChoice.Kind != ToolChoiceNone {
+func (x *Execution) shapeFor(caps *backendv1.Capabilities, form *schema.Schema) {
+	if t := x.turn; form == nil && len(t.Sampling.Stop) == 0 && t.Sampling.MaxOutputTokens == nil && !t.SingleCall && t.ToolChoice.Kind != ToolChoiceNone {
 		return
 	}
 	s := &shaper{honoured: honoured(caps, x.turn.Mode)}
 	x.shape = s
 	s.limit = x.limiter(s.honoured)
-	if schema != nil {
+	if form != nil {
 		output := caps.GetStructuredOutput()
 		if output.GetChatOnly() && x.turn.Mode == ModeAgent {
 			output = nil
 		}
 		if output != nil {
-			fitting, ok := schema.fit(output)
+			fitting, ok := form.Fit(output)
 			if x.turn.OutputSchema = fitting; !ok {
 				output = nil
 			}
 		}
-		s.form = newFormer(schema, output.GetStrict() && !schema.anyObject(), s.push)
+		s.form = newFormer(form, output.GetStrict() && !form.AnyObject(), s.push)
 		if caps != nil && output == nil {
 			if x.turn.System != "" {
 				x.turn.System += "\n\n"
 			}
-			x.turn.System += schema.instruction()
+			x.turn.System += form.Instruction()
 			x.turn.OutputSchema = nil
 		}
 	}

@@ -1,18 +1,33 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
+
+	"github.com/clinvk/clinvk/host/engine/clip"
+	"github.com/clinvk/clinvk/host/engine/schema"
 )
+
+// compileSchema reads the schema that a client sent.
+func compileSchema(source json.RawMessage) (*schema.Schema, error) {
+	s, err := schema.Compile(source)
+	if err != nil {
+		e := Errorf(CodeInvalidRequest, "the JSON schema is not valid: %s", clip.Text(err.Error()))
+		e.Param, e.Err = "response_format", err
+		return nil, e
+	}
+	return s, nil
+}
 
 // former holds an answer to a schema. Where the provider enforces it the text passes as
 // it comes and is checked at its end. Otherwise it is held back until it is known to
 // match, so that an answer that does not can be asked for again and still be an error
 // with a status.
 type former struct {
-	schema *schema
+	schema *schema.Schema
 	strict bool
 	next   func(Event)
 
@@ -26,7 +41,7 @@ type former struct {
 	spent    Usage // on the answer that did not match
 }
 
-func newFormer(s *schema, strict bool, next func(Event)) *former {
+func newFormer(s *schema.Schema, strict bool, next func(Event)) *former {
 	return &former{schema: s, strict: strict, next: next, in: -1, out: -1}
 }
 
@@ -99,7 +114,7 @@ func (f *former) answer() string {
 	if f.strict {
 		return f.text.String()
 	}
-	return bareJSON(f.text.String()[f.final:])
+	return schema.Bare(f.text.String()[f.final:])
 }
 
 // again makes ready for the second answer.
@@ -119,7 +134,7 @@ func (x *Execution) conclude(f *former) {
 		return
 	}
 	answer := f.answer()
-	violation := f.schema.check(answer)
+	violation := f.schema.Check(answer)
 	switch {
 	case violation == nil:
 		if !f.strict {
@@ -141,7 +156,7 @@ func (x *Execution) conclude(f *former) {
 
 func (x *Execution) invalidOutput(f *former, violation error) *Error {
 	e := &Error{Code: CodeInvalidOutput, Backend: x.to.backend, Err: violation, Usage: &f.done.Usage}
-	e.Message = clip(fmt.Sprintf("the answer of backend %s does not match the JSON schema: %v", x.to.backend, violation))
+	e.Message = clip.Text(fmt.Sprintf("the answer of backend %s does not match the JSON schema: %v", x.to.backend, violation))
 	return e
 }
 
@@ -155,7 +170,7 @@ func (x *Execution) repair(f *former, violation error) error {
 	}
 	turn.Messages = append(turn.Messages[:len(turn.Messages):len(turn.Messages)],
 		Message{Role: RoleAssistant, Parts: []Part{Text(wrong)}},
-		Message{Role: RoleUser, Parts: []Part{Text(complaint(violation))}})
+		Message{Role: RoleUser, Parts: []Part{Text(schema.Complaint(violation))}})
 	turn.NoLive, turn.Session = true, nil // the client will never have this history
 	x.diverged = true
 	if turn.Timeout > 0 {

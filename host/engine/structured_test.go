@@ -253,3 +253,30 @@ func TestAgentsOfChatOnlyBackendsAreInstructed(t *testing.T) {
 		}
 	}
 }
+
+// TestSchemasThatDoNotFitAreInstructed, and answers to them held back.
+func TestSchemasThatDoNotFitAreInstructed(t *testing.T) {
+	f := newFakes(t)
+	caps := outputCaps(true)
+	caps.StructuredOutput.AllRequired = true
+	f.add("b", caps, func(start *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
+		if len(start.GetOutputSchema()) > 0 || start.GetSystem() == "" {
+			t.Errorf("schema %q, system %q", start.GetOutputSchema(), start.GetSystem())
+		}
+		return script(started(), delta("```json\n{}\n```"), completed(""))(start, s)
+	})
+	turn := &Turn{Model: "b", Messages: say("x"), OutputSchema: []byte(`{"type":"object","properties":{"x":{}}}`)}
+	a, err := run(t, New(Config{Backends: f}), turn)
+	if err != nil || a.Text() != "{}" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+func TestBadSchemaIsRefusedBeforeAnythingRuns(t *testing.T) {
+	f := newFakes(t)
+	f.add("b", nil, nil)
+	_, err := run(t, New(Config{Backends: f}), &Turn{Model: "b", Messages: say("hi"), OutputSchema: []byte(`{"type":1}`)})
+	if err == nil || err.Code != CodeInvalidRequest || err.Param != "response_format" || !strings.Contains(err.Message, "not valid") || f.acquired != 0 {
+		t.Errorf("err = %+v, %d processes asked", err, f.acquired)
+	}
+}

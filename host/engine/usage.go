@@ -15,7 +15,6 @@ func (x *Execution) tally(ev Event) {
 		x.said += len(v.Arguments)
 	case *Completed:
 		v.Usage = v.Usage.orEstimate(x.turn, x.said)
-		x.completed(v.Usage)
 	}
 }
 

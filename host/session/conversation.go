@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -115,7 +116,7 @@ func (c *conversation) failed(cause *engine.Error) {
 		return
 	}
 	if change.Token != nil {
-		c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
+		c.keeper.retire(c.session.ID, c.session.Backend, c.session.Token)
 	}
 }
 
@@ -188,19 +189,20 @@ func (c *conversation) save(model, reason, status string, usage engine.Usage, to
 	}
 	_, err := c.keeper.config.Store.AppendTurn(ctx, c.session.Owner, c.session.ID, a)
 	if err == nil {
-		c.retire(ctx, token)
+		c.retire(token)
 	}
 	return c.keeper.explain(c.session.ID, err)
 }
 
 // retire has the backend forget its session when that counts no more. A backend that
 // has gone on with it names it by the next token, in whatever way.
-func (c *conversation) retire(ctx context.Context, next []byte) {
+func (c *conversation) retire(next []byte) {
 	sent := c.turn.Session != nil && len(c.turn.Session.Token) > 0
-	if sent && len(next) > 0 {
+	same := c.backend == c.session.Backend && bytes.Equal(next, c.session.Token)
+	if (sent && len(next) > 0) || same {
 		return
 	}
-	c.keeper.forget(ctx, c.session.ID, c.session.Backend, c.session.Token)
+	c.keeper.retire(c.session.ID, c.session.Backend, c.session.Token)
 }
 
 func usageOf(u engine.Usage) store.Usage {

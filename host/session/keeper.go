@@ -37,6 +37,7 @@ type Engine interface {
 	Preview(ctx context.Context, t *engine.Turn) (*engine.Preview, error)
 	Resolve(t *engine.Turn) (backend, name string, err error)
 	Backend(name string) (engine.BackendInfo, error)
+	// DeleteSession must end when ctx does.
 	DeleteSession(ctx context.Context, backend string, token []byte) error
 }
 
@@ -59,8 +60,9 @@ type Config struct {
 // Keeper runs turns and keeps their conversations. Its methods may be called
 // concurrently; their errors are *engine.Error.
 type Keeper struct {
-	config Config
-	log    *slog.Logger
+	config  Config
+	log     *slog.Logger
+	retired *retired
 }
 
 // New makes a Keeper.
@@ -68,8 +70,14 @@ func New(c Config) *Keeper {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{config: c, log: c.Logger}
+	k := &Keeper{config: c, log: c.Logger}
+	k.retired = newRetired(k.forget)
+	return k
 }
+
+// Stop ends what the Keeper does in the background, when no turn runs any more. It waits
+// for backends that forget sessions until ctx ends.
+func (k *Keeper) Stop(ctx context.Context) { k.retired.stop(ctx) }
 
 // Status of a session.
 const (
@@ -97,6 +105,9 @@ func (k *Keeper) Execute(ctx context.Context, t *engine.Turn) (*engine.Execution
 			c.drop()
 		}
 	}()
+	if err := k.retired.wait(ctx, c.session.ID, c.backend); err != nil {
+		return nil, err
+	}
 	x, err := k.config.Engine.Execute(ctx, c.turn)
 	begun = err == nil
 	return x, err

@@ -25,7 +25,9 @@ type fake struct {
 	mu      sync.Mutex
 	turns   []*engine.Turn
 	deleted []string
-	bound   bool // backends find sessions only where they were made
+	slow    chan struct{} // what deletes a session waits for it; nil: it need not
+	visited func()        // is called when a backend is looked up; nil: nothing is
+	bound   bool          // backends find sessions only where they were made
 	media   []string
 	answer  func(t *engine.Turn) ([]engine.Event, error)
 }
@@ -83,12 +85,31 @@ func (f *fake) Resolve(t *engine.Turn) (backend, name string, err error) {
 }
 
 func (f *fake) Backend(name string) (engine.BackendInfo, error) {
+	if f.visited != nil {
+		f.visited()
+	}
 	return engine.BackendInfo{Name: name, Describe: &backendv1.DescribeResponse{Capabilities: &backendv1.Capabilities{
 		Sessions: &backendv1.SessionCapability{BoundToWorkingDir: f.bound}, InputMediaTypes: f.media,
 	}}}, nil
 }
 
-func (f *fake) DeleteSession(_ context.Context, backend string, token []byte) error {
+func (f *fake) DeleteSession(ctx context.Context, backend string, token []byte) error {
+	if f.slow != nil {
+		// How long a backend may take is none of these tests' business.
+		given := make(chan struct{})
+		defer context.AfterFunc(ctx, func() {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				close(given)
+			}
+		})()
+		select {
+		case <-f.slow:
+		case <-given:
+			return ctx.Err()
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.deleted = append(f.deleted, backend+" "+string(token))
 	return nil
 }
@@ -128,7 +149,16 @@ func newWorld(t *testing.T, change ...func(*session.Config)) *world {
 	for _, each := range change {
 		each(&c)
 	}
-	return &world{f, session.New(c), s}
+	k := session.New(c)
+	t.Cleanup(func() { k.Stop(t.Context()) })
+	return &world{f, k, s}
+}
+
+// forgotten stops the keeper and lists what backends have deleted, in the order of names.
+func (w *world) forgotten(t *testing.T) []string {
+	t.Helper()
+	w.Stop(t.Context())
+	return slices.Sorted(slices.Values(w.deleted))
 }
 
 func ask(text string, k engine.Keep) *engine.Turn {
@@ -292,12 +322,12 @@ func TestHandOver(t *testing.T) {
 	if got := w.last().Session; got.Token != nil {
 		t.Errorf("b got the token of a: %q", got.Token)
 	}
-	if diff := cmp.Diff([]string{"a token 2"}, w.deleted); diff != "" { // the first became the second
-		t.Errorf("what a has forgotten: %s", diff)
-	}
 	w.must(t, ask("four", engine.Keep{ID: id}))
 	if backend, _, _ := w.Resolve(w.last()); backend != "b" || string(w.last().Session.Token) != "token 3" {
 		t.Errorf("%s answered, with token %q", backend, w.last().Session.Token)
+	}
+	if diff := cmp.Diff([]string{"a token 2"}, w.forgotten(t)); diff != "" { // the first became the second
+		t.Errorf("what a has forgotten: %s", diff)
 	}
 }
 
@@ -317,7 +347,7 @@ func TestHandOverFails(t *testing.T) {
 	w.answer = w.echo
 	w.must(t, ask("three", engine.Keep{ID: id}))
 	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2}
-	if diff := cmp.Diff(want, w.last().Session); diff != "" || w.deleted != nil {
+	if diff := cmp.Diff(want, w.last().Session); diff != "" || w.forgotten(t) != nil {
 		t.Errorf("%s, forgotten: %q", diff, w.deleted)
 	}
 }
@@ -394,7 +424,7 @@ func TestFailed(t *testing.T) {
 			if got := w.last().Session.Token != nil; got != tt.token {
 				t.Errorf("token: %v", got)
 			}
-			if got := len(w.deleted) == 0; got != tt.token {
+			if got := len(w.forgotten(t)) == 0; got != tt.token {
 				t.Errorf("forgotten: %q", w.deleted)
 			}
 		})

@@ -1,4 +1,4 @@
-package engine
+package schema
 
 import (
 	"encoding/json"
@@ -35,11 +35,11 @@ func TestFit(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := compileSchema(json.RawMessage(test.schema))
+			s, err := Compile(json.RawMessage(test.schema))
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, ok := s.fit(test.c)
+			got, ok := s.Fit(test.c)
 			if ok != (test.want != none) || string(got) != test.want {
 				t.Errorf("%v, %s", ok, got)
 			}
@@ -47,23 +47,5 @@ func TestFit(t *testing.T) {
 				t.Errorf("the schema itself became %s", s.source)
 			}
 		})
-	}
-}
-
-// TestSchemasThatDoNotFitAreInstructed, and answers to them held back.
-func TestSchemasThatDoNotFitAreInstructed(t *testing.T) {
-	f := newFakes(t)
-	caps := outputCaps(true)
-	caps.StructuredOutput.AllRequired = true
-	f.add("b", caps, func(start *backendv1.Start, s backendv1.BackendService_ExecuteServer) error {
-		if len(start.GetOutputSchema()) > 0 || start.GetSystem() == "" {
-			t.Errorf("schema %q, system %q", start.GetOutputSchema(), start.GetSystem())
-		}
-		return script(started(), delta("```json\n{}\n```"), completed(""))(start, s)
-	})
-	turn := &Turn{Model: "b", Messages: say("x"), OutputSchema: []byte(`{"type":"object","properties":{"x":{}}}`)}
-	a, err := run(t, New(Config{Backends: f}), turn)
-	if err != nil || a.Text() != "{}" {
-		t.Errorf("%+v, %v", a, err)
 	}
 }

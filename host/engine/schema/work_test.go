@@ -1,4 +1,4 @@
-package engine
+package schema
 
 import (
 	"encoding/json"
@@ -28,11 +28,11 @@ func TestSchemasThatGrowWithTheAnswer(t *testing.T) {
 		"a tree of two":      {pair, deep, true},
 		"large and harmless": {`{"type":"array","items":{"type":"integer"}}`, "[" + strings.TrimSuffix(strings.Repeat("1,", 100_000), ",") + "]", true},
 	} {
-		s, err := compileSchema(json.RawMessage(test.schema))
+		s, err := Compile(json.RawMessage(test.schema))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if err := s.check(test.answer); (err == nil) != test.ok {
+		if err := s.Check(test.answer); (err == nil) != test.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package engine
+package schema
 
 import (
 	"encoding/json"
@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/clinvk/clinvk/host/engine/clip"
 )
 
 // Bounds of a schema and of what is checked against one.
@@ -23,15 +25,14 @@ const (
 	maxExponent = 308
 	// maxCost is how many schemas one value may be checked against.
 	maxCost = 20_000
-	// maxTries is how many places in an answer are tried as the beginning of its JSON.
-	maxTries = 16
 )
 
-// schema is a JSON Schema that answers are checked against.
-type schema struct {
+// Schema is a JSON Schema that answers are checked against. Its methods may be called
+// concurrently.
+type Schema struct {
 	source   json.RawMessage
 	compiled *jsonschema.Schema
-	graph    *schemaGraph
+	graph    *graph
 }
 
 // noFetch refuses what a schema refers to outside itself.
@@ -56,20 +57,15 @@ func compilePattern(pattern string) (jsonschema.Regexp, error) {
 	return anything(pattern), nil
 }
 
-// compileSchema reads a schema, of draft 2020-12 unless it says otherwise. Formats are
-// notes, as that draft has it.
-func compileSchema(source json.RawMessage) (*schema, error) {
-	invalid := func(err error) error {
-		e := Errorf(CodeInvalidRequest, "the JSON schema is not valid: %s", clip(err.Error()))
-		e.Param, e.Err = "response_format", err
-		return e
-	}
+// Compile reads a schema, of draft 2020-12 unless it says otherwise. Formats are notes,
+// as that draft has it. The error says what is wrong with the schema, and may be long.
+func Compile(source json.RawMessage) (*Schema, error) {
 	if len(source) > maxSchema {
-		return nil, invalid(fmt.Errorf("it has more than %d KiB", maxSchema>>10))
+		return nil, fmt.Errorf("it has more than %d KiB", maxSchema>>10)
 	}
 	doc, err := readJSON(string(source))
 	if err != nil {
-		return nil, invalid(err)
+		return nil, err
 	}
 	const name = "urn:clinvk:schema"
 	c := jsonschema.NewCompiler()
@@ -77,16 +73,16 @@ func compileSchema(source json.RawMessage) (*schema, error) {
 	c.UseLoader(noFetch{})
 	c.UseRegexpEngine(compilePattern)
 	if err := c.AddResource(name, doc); err != nil {
-		return nil, invalid(err)
+		return nil, err
 	}
 	compiled, err := c.Compile(name)
 	if err != nil {
-		return nil, invalid(err)
+		return nil, err
 	}
 	if cost(compiled, map[*jsonschema.Schema]int{}) > maxCost {
-		return nil, invalid(errors.New("its parts refer to each other too often to be checked"))
+		return nil, errors.New("its parts refer to each other too often to be checked")
 	}
-	return &schema{source: source, compiled: compiled, graph: newSchemaGraph(compiled)}, nil
+	return &Schema{source: source, compiled: compiled, graph: newGraph(compiled)}, nil
 }
 
 // cost is about how many schemas one value is checked against. References can double it
@@ -109,15 +105,16 @@ func cost(s *jsonschema.Schema, known map[*jsonschema.Schema]int) int {
 	return n
 }
 
-// anyObject says that the schema is {"type":"object"} and no more: the JSON mode of
+// AnyObject says that the schema is {"type":"object"} and no more: the JSON mode of
 // clients, which providers that enforce schemas do not take for one.
-func (s *schema) anyObject() bool {
+func (s *Schema) AnyObject() bool {
 	var members map[string]any
 	return json.Unmarshal(s.source, &members) == nil && len(members) == 1 && members["type"] == "object"
 }
 
-// check says what is wrong with a text, nil: it is JSON that matches.
-func (s *schema) check(text string) error {
+// Check says what is wrong with a text, in at most about 8 KiB; nil: it is JSON that
+// matches.
+func (s *Schema) Check(text string) error {
 	v, err := readJSON(text)
 	if err != nil {
 		return err
@@ -130,7 +127,7 @@ func (s *schema) check(text string) error {
 		for len(invalid.Causes) > 0 {
 			invalid = invalid.Causes[0]
 		}
-		return errors.New(clip(invalid.Error()))
+		return errors.New(clip.Text(invalid.Error()))
 	}
 	return err
 }
@@ -174,7 +171,7 @@ func scanJSON(text string) error {
 			}
 		case json.Number:
 			if f, err := strconv.ParseFloat(v.String(), 64); err != nil || tiny(v.String(), f) {
-				return fmt.Errorf("the number %s is out of range", clip(v.String()))
+				return fmt.Errorf("the number %s is out of range", clip.Text(v.String()))
 			}
 		}
 	}
@@ -192,68 +189,14 @@ func tiny(number string, f float64) bool {
 	return false
 }
 
-// bareJSON is the JSON of an answer without what models put around it: white space,
-// one fence, or prose around exactly one object or array. An answer in which that is
-// not clear stays as it is.
-func bareJSON(text string) string {
-	text = strings.TrimSpace(text)
-	if json.Valid([]byte(text)) {
-		return text
-	}
-	if inner, ok := unfence(text); ok && json.Valid([]byte(inner)) {
-		return inner
-	}
-	found := ""
-	for at, tries := 0, 0; ; tries++ {
-		next := strings.IndexAny(text[at:], "{[")
-		if next < 0 {
-			break
-		}
-		at += next
-		if tries == maxTries {
-			return text
-		}
-		d := json.NewDecoder(strings.NewReader(text[at:]))
-		var value json.RawMessage
-		if d.Decode(&value) != nil {
-			at++
-			continue
-		}
-		if found != "" {
-			return text
-		}
-		end := at + int(d.InputOffset())
-		found, at = text[at:end], end
-	}
-	if found == "" {
-		return text
-	}
-	return found
-}
-
-// unfence takes the fence around a whole text off.
-func unfence(text string) (inner string, ok bool) {
-	const fence = "```"
-	text, ok = strings.CutPrefix(text, fence)
-	if !ok {
-		return "", false
-	}
-	text, ok = strings.CutSuffix(text, fence)
-	if !ok {
-		return "", false
-	}
-	_, inner, ok = strings.Cut(text, "\n") // the first line names the language
-	return strings.TrimSpace(inner), ok
-}
-
-// instruction asks a model for an answer that matches, where the CLI cannot.
-func (s *schema) instruction() string {
+// Instruction asks a model for an answer that matches, where the CLI cannot.
+func (s *Schema) Instruction() string {
 	return "Answer with one JSON value that is valid against the following JSON Schema, and with nothing else: " +
 		"no explanation, no code fence.\n" + string(s.source)
 }
 
-// complaint asks for the answer again.
-func complaint(violation error) string {
+// Complaint asks a model for the answer again, after Check said what is wrong.
+func Complaint(violation error) string {
 	return "This answer is not valid against the JSON Schema that was asked for: " + violation.Error() +
 		"\nAnswer again with the corrected JSON value only: no explanation, no code fence."
 }

@@ -1,4 +1,4 @@
-package engine
+package schema
 
 import (
 	"encoding/json"
@@ -8,10 +8,10 @@ import (
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
-// fit is the schema as a backend's provider takes it; not ok: it takes none like it.
+// Fit is the schema as a backend's provider takes it; not ok: it takes none like it.
 // What is added allows less than the client's schema does and never more, so that an
 // answer that matches the one matches the other.
-func (s *schema) fit(c *backendv1.StructuredOutputCapability) (fitting json.RawMessage, ok bool) {
+func (s *Schema) Fit(c *backendv1.StructuredOutputCapability) (fitting json.RawMessage, ok bool) {
 	if !c.GetClosedObjects() && !c.GetAllRequired() && len(c.GetRefusedKeywords()) == 0 {
 		return s.source, true
 	}

@@ -1,7 +1,8 @@
-package engine
+package gate
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -39,14 +40,23 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// gate admits turns to one backend, first come first served.
-type gate struct {
-	backend string
-	// pressure says why nobody may enter now, empty: all may; changed is closed when
-	// that changes.
+// Config of a Gate.
+type Config struct {
+	// Backend that is behind it, for errors.
+	Backend string
+	// Limits are asked for with each turn: the configuration may have changed. Required.
+	Limits func() Limits
+	// Pressure says why nobody may enter now, empty: all may; changed is closed when
+	// that changes, nil: it never does. Required.
+	Pressure func() (reason string, changed <-chan struct{})
+}
+
+// Gate admits turns to one backend, first come first served. Its methods may be called
+// concurrently.
+type Gate struct {
+	backend  string
+	limits   func() Limits
 	pressure func() (reason string, changed <-chan struct{})
-	// limits are asked for with each turn: the configuration may have changed.
-	limits func() Limits
 
 	mu      sync.Mutex
 	plugin  int // the plugin's own bound, as the last turn found it; 0: none
@@ -56,11 +66,28 @@ type gate struct {
 	took    time.Duration // a moving average of how long turns take
 }
 
+// New makes a gate that nobody has entered.
+func New(c Config) *Gate {
+	return &Gate{backend: c.Backend, limits: c.Limits, pressure: c.Pressure}
+}
+
+// Busy says that a turn got no place.
+type Busy struct {
+	// Full says that it could not even wait; otherwise it has waited too long.
+	Full bool
+	// RetryAfter is when there may be a place.
+	RetryAfter time.Duration
+	message    string
+}
+
+func (b *Busy) Error() string { return b.message }
+
 type ticket struct{ admitted chan struct{} }
 
-// enter waits for a place; leave must be called when the turn is over. plugin is
-// the plugin's own bound, 0: none.
-func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) {
+// Enter waits for a place; leave must be called when the turn is over, and may be called
+// more than once. plugin is the plugin's own bound, 0: none. The error is a *Busy, or the
+// cause of ctx's end.
+func (g *Gate) Enter(ctx context.Context, plugin int) (leave func(), err error) {
 	g.mu.Lock()
 	g.plugin = plugin
 	limits := g.tune()
@@ -106,7 +133,7 @@ func (g *gate) enter(ctx context.Context, plugin int) (leave func(), err error) 
 }
 
 // tune sets limit and returns the limits that it comes of; the caller holds mu.
-func (g *gate) tune() Limits {
+func (g *Gate) tune() Limits {
 	limits := g.limits().withDefaults()
 	g.limit = limits.MaxConcurrent
 	if g.plugin > 0 {
@@ -115,8 +142,8 @@ func (g *gate) tune() Limits {
 	return limits
 }
 
-// retune lets those in who have a place under new limits.
-func (g *gate) retune() {
+// Retune lets those in who have a place under new limits.
+func (g *Gate) Retune() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tune()
@@ -124,27 +151,25 @@ func (g *gate) retune() {
 }
 
 // full is the error for a turn that cannot even wait; the caller holds mu.
-func (g *gate) full(pressure string) error {
-	e := Errorf(CodeQueueFull, "backend %s is busy: %d turns run and %d wait; try again later", g.backend, g.running, len(g.queue))
+func (g *Gate) full(pressure string) error {
+	message := fmt.Sprintf("backend %s is busy: %d turns run and %d wait; try again later", g.backend, g.running, len(g.queue))
 	if pressure != "" {
-		e = Errorf(CodeQueueFull, "%s, and %d turns wait until it is less; try again later", pressure, len(g.queue))
+		message = fmt.Sprintf("%s, and %d turns wait until it is less; try again later", pressure, len(g.queue))
 	}
-	e.Backend, e.Retryable, e.RetryAfter = g.backend, true, g.estimate()
-	return e
+	return &Busy{Full: true, RetryAfter: g.estimate(), message: message}
 }
 
 // tooLate is the error for a turn that has waited too long.
-func (g *gate) tooLate(wait time.Duration, pressure string) error {
-	e := Errorf(CodeQueueTimeout, "backend %s was busy for %v; try again later", g.backend, wait)
+func (g *Gate) tooLate(wait time.Duration, pressure string) error {
+	message := fmt.Sprintf("backend %s was busy for %v; try again later", g.backend, wait)
 	if pressure != "" {
-		e = Errorf(CodeQueueTimeout, "%s, and was not below it within %v; try again later", pressure, wait)
+		message = fmt.Sprintf("%s, and was not below it within %v; try again later", pressure, wait)
 	}
-	e.Backend, e.Retryable, e.RetryAfter = g.backend, true, time.Second
-	return e
+	return &Busy{RetryAfter: time.Second, message: message}
 }
 
 // withdraw takes a ticket out of the queue; false: it was admitted already.
-func (g *gate) withdraw(t *ticket) bool {
+func (g *Gate) withdraw(t *ticket) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i, q := range g.queue {
@@ -157,7 +182,7 @@ func (g *gate) withdraw(t *ticket) bool {
 }
 
 // wake is admit for those who do not hold mu.
-func (g *gate) wake() {
+func (g *Gate) wake() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.admit()
@@ -165,7 +190,7 @@ func (g *gate) wake() {
 
 // admit lets those in for whom there is a place, unless nobody may enter. The caller
 // holds mu.
-func (g *gate) admit() {
+func (g *Gate) admit() {
 	for len(g.queue) > 0 && g.running < g.limit {
 		if pressure, _ := g.pressure(); pressure != "" {
 			return
@@ -178,7 +203,7 @@ func (g *gate) admit() {
 
 // leaver ends a turn: its place goes to the first in the queue, which under
 // pressure waits for its end.
-func (g *gate) leaver() func() {
+func (g *Gate) leaver() func() {
 	begin := time.Now()
 	return sync.OnceFunc(func() {
 		g.mu.Lock()
@@ -192,14 +217,19 @@ func (g *gate) leaver() func() {
 
 // estimate is when a place may be free: the queue's length in average turns,
 // between one second and half a minute. The caller holds mu.
-func (g *gate) estimate() time.Duration {
+func (g *Gate) estimate() time.Duration {
 	d := g.took * time.Duration(len(g.queue)+1) / time.Duration(max(1, g.limit))
 	return max(time.Second, min(d, 30*time.Second))
 }
 
-// load is the number of running and waiting turns.
-func (g *gate) load() (running, queued int) {
+// Load is the number of running and waiting turns, and the bound on running ones with
+// that of the plugin, 0: none.
+func (g *Gate) Load(plugin int) (running, queued, limit int) {
+	limit = g.limits().withDefaults().MaxConcurrent
+	if plugin > 0 {
+		limit = min(limit, plugin)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.running, len(g.queue)
+	return g.running, len(g.queue), limit
 }

@@ -1,4 +1,4 @@
-package engine
+package schema
 
 import (
 	"slices"
@@ -11,15 +11,15 @@ import (
 // double that with every level of the answer.
 const maxWork = 2_000_000
 
-// schemaGraph is how the parts of a schema lead to each other.
-type schemaGraph struct {
+// graph is how the parts of a schema lead to each other.
+type graph struct {
 	root *jsonschema.Schema
 	// parts come before those that they apply to the same value.
 	parts []*jsonschema.Schema
 }
 
-func newSchemaGraph(root *jsonschema.Schema) *schemaGraph {
-	g := &schemaGraph{root: root}
+func newGraph(root *jsonschema.Schema) *graph {
+	g := &graph{root: root}
 	seen := map[*jsonschema.Schema]bool{}
 	var inside []*jsonschema.Schema // found, and not looked through
 	var visit func(s *jsonschema.Schema)
@@ -47,7 +47,7 @@ func newSchemaGraph(root *jsonschema.Schema) *schemaGraph {
 }
 
 // work is at least how often parts are applied to a value, at most maxWork+1.
-func (g *schemaGraph) work(v any) int {
+func (g *graph) work(v any) int {
 	total := 0
 	counts := map[*jsonschema.Schema]int{g.root: 1}
 	for _, values := range levels(v, nil, 0) {
