@@ -163,6 +163,12 @@ func eachOf(t *testing.T, fixtureFor func(*testing.T, string) *fixture, test fun
 // cold keeps no spares.
 func cold(c *plugins.Config) { c.Warm = 0 }
 
+// ownConfig keeps sessions apart from those of other tests, and no spares.
+func ownConfig(c *plugins.Config) {
+	cold(c)
+	c.Environment[envConfigDir] = filepath.Join(filepath.Dir(c.ScratchDir), "config")
+}
+
 // makeFixture starts a backend with the CLI at command.
 func makeFixture(command string, changes ...change) (*fixture, error) {
 	api, err := anthropic.NewServer()

@@ -31,7 +31,8 @@ func TestPreviewIsWhatRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		j.run(start)
-		process := "/proc/" + strconv.Itoa(f.backend.writers.of(name.id).proc.PID())
+		writer, _ := f.backend.writers.of(name.id)
+		process := "/proc/" + strconv.Itoa(writer.proc.PID())
 		arguments, err := os.ReadFile(process + "/cmdline")
 		if err != nil {
 			t.Fatal(err)
