@@ -42,7 +42,6 @@ func TestErrorsOfTheProvider(t *testing.T) {
 		for _, test := range tests {
 			t.Run(test.script, func(t *testing.T) {
 				f.tb = t
-				f.warm()
 				f.api.Log.Reset()
 				r := f.run(chat(user("[[" + test.script + "]]")))
 				after := time.Since(f.api.Log.Turns()[0].At)
@@ -66,6 +65,7 @@ func TestErrorsOfTheProvider(t *testing.T) {
 }
 
 func TestOneQuickRetry(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	r := f.complete(chat(user("[[status=503 fails=1]]")))
 	if r.Text != "tok0 tok1 tok2 " || len(f.api.Log.Turns()) != 2 {
@@ -90,6 +90,7 @@ func TestCutMidstreamRepeatsNothing(t *testing.T) {
 }
 
 func TestRefusedConnection(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, newest, func(c *plugins.Config) { c.Environment["ANTHROPIC_BASE_URL"] = "http://127.0.0.1:1" })
 	f.warm()
 	begin := time.Now()
@@ -169,6 +170,7 @@ func TestInterruptKeepsWhatWasSaid(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	start := chat(user("[[hang]]"))
 	start.Timeout = durationpb.New(700 * time.Millisecond)
@@ -180,6 +182,7 @@ func TestTimeout(t *testing.T) {
 }
 
 func TestKilledCLI(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, newest, cold)
 	for _, script := range []string{"[[tokens=100 gap=20ms]]", "[[hang]]"} {
 		f.api.Log.Reset()
@@ -206,8 +209,9 @@ func TestKilledCLI(t *testing.T) {
 }
 
 func TestMissingCLI(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	f := newFixture(t, newest, func(c *plugins.Config) { c.Command = filepath.Join(dir, "claude") })
+	f := newFixture(t, newest, cold, func(c *plugins.Config) { c.Command = filepath.Join(dir, "claude") })
 	r := f.run(chat(user("hello")))
 	if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE || !strings.Contains(r.Failed.GetMessage(), installRemedy) {
 		t.Errorf("failed = %v", r.Failed)
@@ -241,7 +245,10 @@ func (f *fixture) health(deep bool) (plugins.Health, error) {
 }
 
 func TestNoLogin(t *testing.T) {
-	eachReleaseWith(t, func(c *plugins.Config) { delete(c.Environment, envAPIKey) }, func(t *testing.T, f *fixture) {
+	eachReleaseWith(t, func(c *plugins.Config) {
+		cold(c)
+		delete(c.Environment, envAPIKey)
+	}, func(t *testing.T, f *fixture) {
 		for _, deep := range []bool{false, true} {
 			h, err := f.health(deep)
 			if err != nil || h.State != plugins.HealthUnauthenticated || h.Remedy != loginRemedy || h.Versions["claude"] == "" {
@@ -261,6 +268,7 @@ func TestNoLogin(t *testing.T) {
 // TestLogin uses a token that stands for the user's login, which bare mode ignores.
 func TestLogin(t *testing.T) {
 	eachReleaseWith(t, func(c *plugins.Config) {
+		cold(c)
 		delete(c.Environment, envAPIKey)
 		c.Environment["CLAUDE_CODE_OAUTH_TOKEN"] = "sk-ant-oat01-test-token"
 	}, func(t *testing.T, f *fixture) {

@@ -5,12 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +45,10 @@ func TestMain(m *testing.M) {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
 		}
+	}
+	// A test mostly waits for the start of a CLI, which works on one core.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
 	}
 	code := m.Run()
 	if err := removeShared(); err != nil {
@@ -94,37 +99,50 @@ func newFixture(tb testing.TB, version string, changes ...change) *fixture {
 	return f
 }
 
-// shared are the fixtures that most tests use, one after the other: the spares of one
-// test serve the next, and the start of a CLI is what costs time here.
-var shared = map[string]*sharedFixture{newest: {}, oldest: {}}
+// sharedFixtures is how many of a release there are. More would keep more spares that
+// nobody needs.
+const sharedFixtures = 2
 
-type sharedFixture struct {
-	once sync.Once
-	f    *fixture // nil: was not needed
-	err  error
+// shared are the fixtures that most tests use, one test at a time: the spares of one
+// test serve the next, and the start of a CLI is what costs time here. One that was not
+// needed yet is nil.
+var shared = map[string]chan *fixture{newest: idleFixtures(), oldest: idleFixtures()}
+
+func idleFixtures() chan *fixture {
+	idle := make(chan *fixture, sharedFixtures)
+	for range sharedFixtures {
+		idle <- nil
+	}
+	return idle
 }
 
 // removeShared removes those that were made.
 func removeShared() error {
 	var failed []error
-	for _, s := range shared {
-		if s.f != nil {
-			failed = append(failed, s.f.remove())
+	for _, idle := range shared {
+		for len(idle) > 0 {
+			if f := <-idle; f != nil {
+				failed = append(failed, f.remove())
+			}
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// borrowFixture is the shared one of a release, without conversations of other tests.
+// borrowFixture is a shared one of a release, without conversations of other tests.
 func borrowFixture(t *testing.T, version string) *fixture {
 	t.Helper()
 	path := release(t, version)
-	s := shared[version]
-	s.once.Do(func() { s.f, s.err = makeFixture(path) })
-	if s.err != nil {
-		t.Fatal(s.err)
+	known := <-shared[version]
+	t.Cleanup(func() { shared[version] <- known })
+	if known == nil {
+		made, err := makeFixture(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known = made
 	}
-	f := *s.f
+	f := *known
 	f.tb = t
 	f.client = backendtest.Connect(t, f.backend)
 	f.api.Log.Reset()
@@ -134,8 +152,8 @@ func borrowFixture(t *testing.T, version string) *fixture {
 	return &f
 }
 
-// eachRelease runs a test with both generations of the CLI at the same time, in the
-// shared fixtures.
+// eachRelease runs a test with both generations of the CLI, in shared fixtures, beside
+// other tests.
 func eachRelease(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
 	eachOf(t, borrowFixture, test)
@@ -152,6 +170,7 @@ func eachReleaseWith(t *testing.T, c change, test func(t *testing.T, f *fixture)
 
 func eachOf(t *testing.T, fixtureFor func(*testing.T, string) *fixture, test func(*testing.T, *fixture)) {
 	t.Helper()
+	t.Parallel()
 	for _, version := range []string{newest, oldest} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
@@ -266,7 +285,7 @@ func kill(tb testing.TB, pid int) {
 // come, no more when some have to go.
 func (f *fixture) waitProcesses(n int) {
 	f.tb.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for {
 		got := len(f.processes())
 		if got == n {

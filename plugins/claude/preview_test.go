@@ -66,6 +66,7 @@ func TestPreviewIsWhatRuns(t *testing.T) {
 }
 
 func TestPreview(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, newest, cold)
 	create := &backendv1.Session{Action: backendv1.SessionAction_SESSION_ACTION_CREATE}
 	agent := backendv1.Mode_MODE_AGENT

@@ -319,6 +319,7 @@ func TestFailedTurnHasNoSession(t *testing.T) {
 // TestTwoTurnsOnOneSession: one of them has it, the other one works with the messages.
 // The transcript would hold both otherwise, and each would lose what the other said.
 func TestTwoTurnsOnOneSession(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, newest, ownConfig)
 	j := newJob(t, f)
 	j.say("one")
@@ -342,6 +343,7 @@ func TestTwoTurnsOnOneSession(t *testing.T) {
 
 // TestDeletedInMidTurn: a session is not deleted while a turn writes it.
 func TestDeletedInMidTurn(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, newest, ownConfig)
 	j := newJob(t, f)
 	j.say("one")
@@ -370,6 +372,7 @@ func TestDeletedInMidTurn(t *testing.T) {
 
 // TestLiveSessionOfAnother: a process goes on with its own session only.
 func TestLiveSessionOfAnother(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	j, other := newJob(t, f), newJob(t, f)
 	j.keepLive, other.keepLive = true, true
@@ -390,6 +393,7 @@ func TestLiveSessionOfAnother(t *testing.T) {
 // TestNothingNew: a turn that adds nothing to what its session holds is refused, or
 // answered as if there were none.
 func TestNothingNew(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	j := newJob(t, f)
 	j.say("one")
