@@ -54,7 +54,7 @@ type backend struct {
 	kept *kept.Store
 	// pruned is when they were looked through last, in nanoseconds since 1970.
 	pruned atomic.Int64
-	cli  finder
+	cli    finder
 	// failure is why a spare could not be started; empty after one was.
 	failure atomic.Pointer[string]
 	// closing ends the fleet once.

@@ -97,7 +97,6 @@ func (b *backend) keeper(turn *plugins.Turn, contents []wire.Content) *keeper {
 	if turn.Session == nil || b.kept == nil {
 		return nil
 	}
-	b.prune()
 	k := &keeper{store: b.kept, session: kept.Session{Title: title(turn.Messages), Contents: contents}}
 	if turn.WorkingDir != "" {
 		k.session.WorkingDir = filepath.Clean(turn.WorkingDir)
