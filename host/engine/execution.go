@@ -134,7 +134,8 @@ func (x *Execution) callContext() (context.Context, context.CancelFunc) {
 	if x.kept {
 		parent, stop = x.outlive()
 	}
-	ctx, cancel := parent, context.CancelFunc(nil)
+	var ctx context.Context
+	var cancel context.CancelFunc
 	if t := x.turn.Timeout; t > 0 {
 		ctx, cancel = context.WithTimeout(parent, t+grace)
 	} else {
