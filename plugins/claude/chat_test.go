@@ -227,7 +227,7 @@ func TestConcurrentTurnsDoNotMix(t *testing.T) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			nonce := fmt.Sprintf("nonce-%d-%d", i, i*7919)
 			start := chat(user("before "+nonce), assistant("ok "+nonce), user("say "+nonce+" [[echo gap=10ms]]"))

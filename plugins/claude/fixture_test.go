@@ -46,8 +46,9 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	// A test mostly waits for the start of a CLI, which works on one core.
-	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+	// A test mostly waits for the start of a CLI, which works on one core; one test more
+	// fills the pauses.
+	if err := flag.Set("test.parallel", strconv.Itoa(1+runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
 	code := m.Run()
@@ -302,7 +303,7 @@ func (f *fixture) run(start *backendv1.Start, opts ...backendtest.Option) *backe
 
 func (f *fixture) runIn(ctx context.Context, start *backendv1.Start, opts ...backendtest.Option) *backendtest.Result {
 	f.tb.Helper()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute) // for a busy machine
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // for a busy machine
 	defer cancel()
 	return backendtest.Run(ctx, f.client, start, opts...)
 }
@@ -341,7 +342,7 @@ func (f *fixture) body() map[string]any {
 // warm waits until the pool is full, so that measurements are of warm processes.
 func (f *fixture) warm() {
 	f.tb.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute) // for a busy machine
 	for f.backend.pool.Idle() < defaultWarm {
 		if time.Now().After(deadline) {
 			f.tb.Fatal("the pool does not fill")
