@@ -42,3 +42,29 @@ func TestStatusOfErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestCodeOfStatus(t *testing.T) {
+	for _, tt := range []struct {
+		status    int
+		message   string
+		want      plugins.Code
+		retryable bool
+	}{
+		{400, "overloaded", plugins.CodeInvalidRequest, false},
+		{401, "", plugins.CodeUnauthenticated, false},
+		{402, "", plugins.CodeQuotaExhausted, false},
+		{403, "", plugins.CodePermissionDenied, false},
+		{404, "", plugins.CodeNotFound, false},
+		{408, "", plugins.CodeUpstreamFailure, true},
+		{413, "", plugins.CodeTooLarge, false},
+		{418, "", plugins.CodeInvalidRequest, false},
+		{429, "", plugins.CodeRateLimited, true},
+		{500, "", plugins.CodeUpstreamFailure, true},
+		{503, "The model is Overloaded.", plugins.CodeOverloaded, true},
+		{529, "", plugins.CodeOverloaded, true},
+	} {
+		if code, retryable := plugins.CodeOfStatus(tt.status, tt.message); code != tt.want || retryable != tt.retryable {
+			t.Errorf("%d %q: code %d, retryable %v", tt.status, tt.message, code, retryable)
+		}
+	}
+}

@@ -52,6 +52,8 @@ type Execution struct {
 	shape       *shaper            // nil: the client sees the events as they are
 	hang        context.CancelFunc // ends the call to the plugin
 	interrupted bool               // the client asked for the end
+	reading     sync.Mutex         // orders Next, which windUp calls too
+	kept        bool               // the backend keeps the conversation, as far as it is asked to
 	diverged    bool               // the backend holds something else than the client has seen
 	watch       watch
 }
@@ -114,10 +116,18 @@ func (x *Execution) open() error {
 
 // callContext is that of one call to the plugin.
 func (x *Execution) callContext() (context.Context, context.CancelFunc) {
-	if t := x.turn.Timeout; t > 0 {
-		return context.WithTimeout(x.ctx, t+grace)
+	parent, stop := x.ctx, func() bool { return true }
+	if x.kept {
+		parent, stop = x.outlive()
 	}
-	return context.WithCancel(x.ctx)
+	var ctx context.Context
+	var cancel context.CancelFunc
+	if t := x.turn.Timeout; t > 0 {
+		ctx, cancel = context.WithTimeout(parent, t+grace)
+	} else {
+		ctx, cancel = context.WithCancel(parent)
+	}
+	return ctx, func() { stop(); cancel() }
 }
 
 // hangUp ends the call to the plugin and gives the process back, before another call.
@@ -135,7 +145,11 @@ func (x *Execution) hangUp() {
 
 // Next returns the next event, io.EOF after *Completed, or the turn's failure as
 // an *Error. It blocks until something happens.
-func (x *Execution) Next() (Event, error) { return x.watch.see(x.next()) }
+func (x *Execution) Next() (Event, error) {
+	x.reading.Lock()
+	defer x.reading.Unlock()
+	return x.watch.see(x.next())
+}
 
 func (x *Execution) next() (Event, error) {
 	if x.source != nil {
@@ -263,6 +277,7 @@ func (x *Execution) sendInterruptLocked() {
 // Close ends the turn if it still runs and gives its place to the next. It may be
 // called more than once.
 func (x *Execution) Close() {
+	x.windUp()
 	gone := x.canceled(errClosed)
 	if x.source == nil {
 		defer x.part()
@@ -283,6 +298,9 @@ func (x *Execution) release(cause error) {
 	}
 	if x.cancel != nil {
 		x.cancel(cause)
+	}
+	if x.hang != nil {
+		x.hang() // it may outlive ctx
 	}
 	if x.lease != nil {
 		x.lease.Release()

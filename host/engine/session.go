@@ -80,6 +80,7 @@ func (x *Execution) useSession(start *backendv1.Start) {
 	if s == nil || caps == nil || caps.GetAgentOnly() && x.turn.Mode != ModeAgent {
 		return
 	}
+	x.kept = true
 	start.Session = &backendv1.Session{Action: backendv1.SessionAction_SESSION_ACTION_CREATE}
 	if len(s.Token) == 0 || s.Fork && !caps.GetFork() {
 		return

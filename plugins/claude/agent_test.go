@@ -129,6 +129,7 @@ func TestAgentTextIsData(t *testing.T) {
 }
 
 func TestAgentAsksTheClient(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	for _, allow := range []bool{true, false} {
 		dir := t.TempDir()
@@ -156,6 +157,7 @@ func TestAgentAsksTheClient(t *testing.T) {
 }
 
 func TestAgentRunsInItsDirectory(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	dir := t.TempDir()
 	start := agent(dir, "Bash", arguments(map[string]string{"command": "pwd"}))
@@ -174,6 +176,7 @@ func TestAgentRunsInItsDirectory(t *testing.T) {
 }
 
 func TestAgentArguments(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	dir := t.TempDir()
 	start := agent(dir, "Bash", arguments(map[string]string{"command": shell}))
@@ -193,23 +196,22 @@ func TestAgentArguments(t *testing.T) {
 
 // TestCancelledAgentLeavesNoChild: the CLI's shell is in a session of its own.
 func TestCancelledAgentLeavesNoChild(t *testing.T) {
-	f := newFixture(t, newest)
+	t.Parallel()
+	f := newFixture(t, newest, cold)
 	start := agent(t.TempDir(), "Bash", arguments(map[string]string{"command": "sleep 300"}))
 	start.ApprovalMode = backendv1.ApprovalMode_APPROVAL_MODE_NONE
-	f.warm()
-	before := len(f.processes())
 	cancelled := false
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	f.runIn(ctx, start, backendtest.OnEvent(func(e *backendv1.ExecuteResponse, _ backendv1.BackendService_ExecuteClient) {
 		if e.GetToolCall() != nil && !cancelled {
 			cancelled = true
-			f.waitProcesses(before + 3) // the CLI, its shell and what that runs
+			f.waitProcesses(3) // the CLI, its shell and what that runs
 			cancel()
 		}
 	}))
 	if !cancelled {
 		t.Fatal("the tool was not called")
 	}
-	f.waitProcesses(before)
+	f.waitProcesses(0)
 }

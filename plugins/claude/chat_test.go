@@ -67,6 +67,7 @@ func TestNothingIsAdded(t *testing.T) {
 }
 
 func TestTokensArriveAsTheyAreWritten(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	f.warm()
 	r := f.complete(chat(user("[[tokens=20 gap=20ms]]")))
@@ -168,6 +169,7 @@ func said(messages []anthropic.Message) []string {
 }
 
 func TestEmptyMessagesAreRefused(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	for name, start := range map[string]*backendv1.Start{
 		"empty": chat(user("")), "white": chat(user(" \n ")), "none": chat(), "after an answer": chat(user("u"), assistant("a"), user("", " ")),
@@ -207,6 +209,7 @@ func TestFinishReasons(t *testing.T) {
 }
 
 func TestLongAnswers(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	if r := f.complete(chat(user("[[size=3000000]]"))); len(r.Text) != 3_000_000 {
 		t.Errorf("%d bytes of 3,000,000", len(r.Text))
@@ -214,6 +217,7 @@ func TestLongAnswers(t *testing.T) {
 }
 
 func TestConcurrentTurnsDoNotMix(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	const turns = 24
 	results := make([]*backendtest.Result, turns)
@@ -223,7 +227,7 @@ func TestConcurrentTurnsDoNotMix(t *testing.T) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			nonce := fmt.Sprintf("nonce-%d-%d", i, i*7919)
 			start := chat(user("before "+nonce), assistant("ok "+nonce), user("say "+nonce+" [[echo gap=10ms]]"))

@@ -74,22 +74,45 @@ func (b *backend) signerOf(ctx context.Context, turn *plugins.Turn, messages []p
 // continued returns the process that holds the conversation so far, or nil.
 func (b *backend) continued(turn *plugins.Turn) *process {
 	l := turn.Live
-	if l == nil || len(l.Token) == 0 || l.Held < 1 || l.Held >= len(turn.Messages) {
+	if l == nil || len(l.Token) == 0 || !goesOn(turn, l.Held) {
 		return nil
 	}
-	if turn.Mode == plugins.ModeAgent && (turn.Session == nil || turn.Session.Action == plugins.SessionFork) {
-		return nil
+	session := ""
+	if turn.Mode == plugins.ModeAgent {
+		s := turn.Session
+		if s == nil || s.Action == plugins.SessionFork {
+			return nil
+		}
+		if name, ok := parseSession(s.Token); ok {
+			session = name.id
+		}
 	}
 	p, _ := b.live.take(l.Token, l.Held)
+	if p != nil && p.session != session { // it is another conversation's
+		b.end(p)
+		return nil
+	}
 	return p
+}
+
+// goesOn says that a turn has something to say to who holds that many of its messages.
+func goesOn(turn *plugins.Turn, held int) bool {
+	return held > 0 && held < len(turn.Messages) && len(told(turn.Messages[held:], "")) > 0
 }
 
 // acquire returns a process that holds nothing but the turn's session; anew: not even
 // that.
 func (b *backend) acquire(ctx context.Context, turn *plugins.Turn, anew bool) (*process, error) {
 	if s := turn.Session; s != nil {
-		name, ok := parseSession(s.Token)
-		anew = anew || ok && !b.settle(ctx, name.id)
+		if name, ok := parseSession(s.Token); ok {
+			free := b.settle(ctx, name.id)
+			if free && s.Action == plugins.SessionResume {
+				if free = b.writers.claim(name.id); free {
+					defer b.writers.remove(name.id, nil) // unless the process has it then
+				}
+			}
+			anew = anew || !free
+		}
 	}
 	l, err := b.launchOf(turn, anew)
 	if err != nil {
@@ -117,7 +140,7 @@ func (b *backend) answer(ctx context.Context, a *answer) error {
 	err := a.run(ctx)
 	unhook()
 	if ctx.Err() != nil {
-		a.p.abort()
+		b.abandon(a.p)
 		return context.Cause(ctx)
 	}
 	if errors.Is(err, errGone) && a.interrupted.Load() {
@@ -125,7 +148,7 @@ func (b *backend) answer(ctx context.Context, a *answer) error {
 	}
 	if err != nil {
 		err = a.p.failure(err)
-		b.wg.Go(a.p.abort)
+		b.wg.Go(func() { b.abandon(a.p) })
 		return b.noted(err)
 	}
 	b.leave(a)
@@ -138,6 +161,7 @@ func (b *backend) leave(a *answer) {
 	session := a.p.session != "" && a.settled && uuidForm.MatchString(a.last)
 	if session {
 		a.finish.SessionToken = sessionName{id: a.p.session, message: a.last}.token()
+		a.p.begun = false
 	}
 	switch {
 	case a.clean && a.turn.Live != nil && (session || a.turn.Mode == plugins.ModeChat):
@@ -146,7 +170,18 @@ func (b *backend) leave(a *answer) {
 	case a.clean || session:
 		b.end(a.p) // in order: it writes its session to the end
 	default:
-		b.wg.Go(a.p.abort) // it goes on with what nobody wants
+		b.wg.Go(func() { b.abandon(a.p) }) // it goes on with what nobody wants
+	}
+}
+
+// abandon ends a process, and the session that it has begun: no token names that.
+func (b *backend) abandon(p *process) {
+	p.abort()
+	if !p.begun {
+		return
+	}
+	if err := b.removeSession(p.session); err != nil {
+		plugins.Logger().Warn("the session of a turn that failed stays", "error", err.Error())
 	}
 }
 

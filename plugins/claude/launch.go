@@ -129,6 +129,7 @@ func (b *backend) agentLaunch(turn *plugins.Turn, o opening) (launch, error) {
 		dir:     turn.WorkingDir,
 		agent:   true,
 		session: o.id,
+		begins:  o.id != "" && (o.from == "" || o.fork),
 		held:    o.held,
 	}
 	if o.id != "" && o.from == "" {

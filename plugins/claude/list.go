@@ -97,13 +97,21 @@ func (b *backend) DeleteSession(ctx context.Context, token []byte) error {
 	if !ok {
 		return nil
 	}
-	b.settle(ctx, name.id)
+	if !b.settle(ctx, name.id) || !b.writers.claim(name.id) {
+		return plugins.Errorf(plugins.CodeInvalidRequest, "the session is in use by a turn; try again when that has ended")
+	}
+	defer b.writers.remove(name.id, nil)
+	return b.removeSession(name.id)
+}
+
+// removeSession removes what there is of a session that no process writes.
+func (b *backend) removeSession(id string) error {
 	var failed []error
 	for _, dir := range b.projects() {
-		failed = append(failed, os.RemoveAll(filepath.Join(dir, name.id+transcriptSuffix)), os.RemoveAll(filepath.Join(dir, name.id)))
+		failed = append(failed, os.RemoveAll(filepath.Join(dir, id+transcriptSuffix)), os.RemoveAll(filepath.Join(dir, id)))
 	}
 	for _, dir := range ownDirs {
-		failed = append(failed, removeOf(filepath.Join(b.configDir(), dir), name.id))
+		failed = append(failed, removeOf(filepath.Join(b.configDir(), dir), id))
 	}
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("deleting the session: %w", err)

@@ -78,6 +78,7 @@ func TestLiveConversation(t *testing.T) {
 }
 
 func TestLiveFallsBack(t *testing.T) {
+	t.Parallel()
 	tests := map[string]func(t *testing.T, f *fixture, c *talk){
 		"unknown token": func(_ *testing.T, _ *fixture, c *talk) { c.token = []byte("nonsense") },
 		"other length":  func(_ *testing.T, _ *fixture, c *talk) { c.held-- },
@@ -106,7 +107,8 @@ func TestLiveFallsBack(t *testing.T) {
 }
 
 func TestLiveIsBounded(t *testing.T) {
-	f := newFixture(t, newest, func(c *plugins.Config) { c.Settings = []byte(`{"max_live": 2, "live_idle_secs": 1}`) })
+	t.Parallel()
+	f := newFixture(t, newest, cold, func(c *plugins.Config) { c.Settings = []byte(`{"max_live": 2, "live_idle_secs": 1}`) })
 	a, b, c := &talk{f: f}, &talk{f: f}, &talk{f: f}
 	a.say("a")
 	b.say("b")

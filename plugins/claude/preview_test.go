@@ -31,7 +31,8 @@ func TestPreviewIsWhatRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		j.run(start)
-		process := "/proc/" + strconv.Itoa(f.backend.writers.of(name.id).proc.PID())
+		writer, _ := f.backend.writers.of(name.id)
+		process := "/proc/" + strconv.Itoa(writer.proc.PID())
 		arguments, err := os.ReadFile(process + "/cmdline")
 		if err != nil {
 			t.Fatal(err)
@@ -65,6 +66,7 @@ func TestPreviewIsWhatRuns(t *testing.T) {
 }
 
 func TestPreview(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, newest, cold)
 	create := &backendv1.Session{Action: backendv1.SessionAction_SESSION_ACTION_CREATE}
 	agent := backendv1.Mode_MODE_AGENT

@@ -48,6 +48,8 @@ type process struct {
 	composed bool
 	// session that it writes; empty: none.
 	session string
+	// begun says that it has begun the session, and that no turn has given its token.
+	begun bool
 	// held is how many messages of the conversation it holds while it is at rest.
 	held int
 
@@ -71,6 +73,8 @@ type launch struct {
 	ownConfig bool
 	// session that the process writes; empty: none.
 	session string
+	// begins says that it is a new one.
+	begins bool
 	// held is how many of the turn's messages it begins with, and history those that
 	// it gets from seed, which start puts into a file.
 	held    int
@@ -86,7 +90,7 @@ func (b *backend) start(ctx context.Context, l launch) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		log: &wire.Log{}, composed: cli.composed, session: l.session, held: l.held,
+		log: &wire.Log{}, composed: cli.composed, session: l.session, begun: l.begins, held: l.held,
 		dir:   filepath.Join(b.root, strconv.FormatUint(b.count.Add(1), 36)),
 		lines: make(chan *wire.Line), quit: make(chan struct{}), read: make(chan struct{}),
 	}
@@ -275,6 +279,16 @@ func (p *process) ask(ctx context.Context, body any) (*wire.ControlResponse, err
 		if r := line.Response; r != nil && r.ID == id {
 			return r, refused(r)
 		}
+	}
+}
+
+// ended says that the process is gone.
+func (p *process) ended() bool {
+	select {
+	case <-p.proc.Done():
+		return true
+	default:
+		return false
 	}
 }
 

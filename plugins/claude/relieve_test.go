@@ -9,6 +9,7 @@ import (
 
 // TestRelieve shows which processes are given up, and that turns go on.
 func TestRelieve(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, newest)
 	relieve := func(relief plugins.Relief) {
 		t.Helper()

@@ -21,8 +21,6 @@ const (
 	quickRetry = 900 * time.Millisecond
 	// logPatience is how long the log may lag behind the protocol.
 	logPatience = 250 * time.Millisecond
-
-	statusOverloaded = 529
 )
 
 const notLoggedIn = "Claude Code is not logged in: run " + loginRemedy + ", or set ANTHROPIC_API_KEY for clinvk"
@@ -101,28 +99,10 @@ func codeOf(t trouble) (code plugins.Code, retryable bool) {
 	if t.kind == "billing_error" || t.log.LimitReached() {
 		return plugins.CodeQuotaExhausted, false
 	}
-	switch t.status {
-	case 0:
+	if t.status == 0 {
 		return codeWithoutStatus(t)
-	case http.StatusUnauthorized:
-		return plugins.CodeUnauthenticated, false
-	case http.StatusPaymentRequired:
-		return plugins.CodeQuotaExhausted, false
-	case http.StatusForbidden:
-		return plugins.CodePermissionDenied, false
-	case http.StatusNotFound:
-		return plugins.CodeNotFound, false
-	case http.StatusRequestEntityTooLarge:
-		return plugins.CodeTooLarge, false
-	case http.StatusTooManyRequests:
-		return plugins.CodeRateLimited, true
-	case statusOverloaded:
-		return plugins.CodeOverloaded, true
 	}
-	if t.status >= http.StatusInternalServerError || t.status == http.StatusRequestTimeout {
-		return plugins.CodeUpstreamFailure, true
-	}
-	return plugins.CodeInvalidRequest, false
+	return plugins.CodeOfStatus(t.status, t.log.Message)
 }
 
 // unreachable are the CLI's words for a connection that never was.

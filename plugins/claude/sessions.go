@@ -83,7 +83,7 @@ func (b *backend) open(turn *plugins.Turn, anew bool) opening {
 	if s == nil || turn.Mode != plugins.ModeAgent {
 		return opening{}
 	}
-	if s.Action != plugins.SessionCreate && !anew && s.Held > 0 && s.Held < len(turn.Messages) {
+	if s.Action != plugins.SessionCreate && !anew && goesOn(turn, s.Held) {
 		name, ok := parseSession(s.Token)
 		if path := b.transcript(name); ok && path != "" {
 			o := opening{id: name.id, from: path, held: s.Held}
@@ -101,11 +101,33 @@ func (b *backend) open(turn *plugins.Turn, anew bool) opening {
 func (b *backend) transcript(s sessionName) string {
 	for _, path := range b.transcripts(s.id) {
 		// The CLI writes with a delay, so one that was killed has lost something.
-		if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, []byte(s.message)) {
+		if holds(path, s.message) {
 			return path
 		}
 	}
 	return ""
+}
+
+// holds says that a file holds a text. A transcript may be of any size, for the images
+// that are in it.
+func holds(path, text string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	buf, kept := make([]byte, 64<<10), 0
+	for {
+		n, err := file.Read(buf[kept:])
+		read := buf[:kept+n]
+		if bytes.Contains(read, []byte(text)) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		kept = copy(buf, read[max(0, len(read)-len(text)):]) // it may go on
+	}
 }
 
 // transcripts are the paths of a session's; there is one, unless somebody has copied it.
@@ -169,8 +191,9 @@ func seed(messages []plugins.Message, model string) ([]byte, error) {
 	return t.Bytes(), nil
 }
 
-// writers are the processes that write sessions, by the session. Its methods may be
-// called concurrently; the zero value is ready.
+// writers are the processes that write sessions, by the session; nil: one that is about
+// to be started, or somebody else who has claimed it. Its methods may be called
+// concurrently; the zero value is ready.
 type writers struct {
 	mu sync.Mutex
 	by map[string]*process
@@ -185,6 +208,7 @@ func (w *writers) add(id string, p *process) {
 	w.by[id] = p
 }
 
+// remove forgets p, or with nil a claim that no process has followed.
 func (w *writers) remove(id string, p *process) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -193,10 +217,26 @@ func (w *writers) remove(id string, p *process) {
 	}
 }
 
-func (w *writers) of(id string) *process {
+// claim takes the session for the caller, unless somebody has it.
+func (w *writers) claim(id string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.by[id]
+	if p, taken := w.by[id]; taken && (p == nil || !p.ended()) {
+		return false
+	}
+	if w.by == nil {
+		w.by = map[string]*process{}
+	}
+	w.by[id] = nil
+	return true
+}
+
+// of returns who has the session; nil and true: one that is not running yet.
+func (w *writers) of(id string) (p *process, taken bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, taken = w.by[id]
+	return p, taken
 }
 
 // writerGrace is how long a process may take to leave its session to another.
@@ -204,9 +244,9 @@ const writerGrace = 3 * stopGrace
 
 // settle waits until nobody writes the session; false: its turn runs.
 func (b *backend) settle(ctx context.Context, id string) bool {
-	p := b.writers.of(id)
+	p, taken := b.writers.of(id)
 	if p == nil {
-		return true
+		return !taken
 	}
 	b.live.release(p)
 	timer := time.NewTimer(writerGrace)

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -274,12 +276,148 @@ func TestInterruptedSession(t *testing.T) {
 	})
 }
 
+// transcripts are those of all sessions.
+func transcripts(t *testing.T, f *fixture) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(f.backend.configDir(), "projects", "*", "*"+transcriptSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestFailedTurnHasNoSession: nor does it leave one behind that nobody can name.
 func TestFailedTurnHasNoSession(t *testing.T) {
+	eachReleaseWith(t, ownConfig, func(t *testing.T, f *fixture) {
+		j := newJob(t, f)
+		r := f.run(j.start("[[tokens=3 cut=2]]"))
+		if r.Failed == nil || len(r.Failed.GetSessionToken()) > 0 {
+			t.Errorf("failed = %v, completed = %v", r.Failed, r.Completed)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		f.runIn(ctx, j.start("[[tokens=3 hangat=2]]"), backendtest.OnEvent(func(e *backendv1.ExecuteResponse, _ backendv1.BackendService_ExecuteClient) {
+			if e.GetTextDelta() != nil {
+				cancel()
+			}
+		}))
+		cancel()
+		f.waitProcesses(0)
+		f.backend.wg.Wait() // for what was begun to be removed
+		if left := transcripts(t, f); len(left) > 0 {
+			t.Errorf("transcripts are left: %v", left)
+		}
+		j.say("good")
+		before := transcripts(t, f)
+		j.f.run(j.start("[[status=400]]"))
+		f.backend.wg.Wait()
+		if after := transcripts(t, f); len(before) != 1 || len(after) != 1 {
+			t.Errorf("transcripts before the failure: %v, after it: %v", before, after)
+		}
+	})
+}
+
+// TestTwoTurnsOnOneSession: one of them has it, the other one works with the messages.
+// The transcript would hold both otherwise, and each would lose what the other said.
+func TestTwoTurnsOnOneSession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, newest, ownConfig)
+	j := newJob(t, f)
+	j.say("one")
+	name, _ := parseSession(j.token)
+	f.backend.settle(t.Context(), name.id)
+	starts := []*backendv1.Start{j.start("left [[tokens=20 gap=20ms]]"), j.start("right [[tokens=20 gap=20ms]]")}
+	ids := make([]string, len(starts))
+	var wg sync.WaitGroup
+	for i, start := range starts {
+		wg.Go(func() {
+			r := f.run(start)
+			token, _ := parseSession(r.Completed.GetSessionToken())
+			ids[i] = token.id
+		})
+	}
+	wg.Wait()
+	if ids[0] == ids[1] || ids[0] != name.id && ids[1] != name.id {
+		t.Errorf("the sessions of two turns are %q, that before was %s", ids, name.id)
+	}
+}
+
+// TestDeletedInMidTurn: a session is not deleted while a turn writes it.
+func TestDeletedInMidTurn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, newest, ownConfig)
+	j := newJob(t, f)
+	j.say("one")
+	token := j.token
+	deleted := func() error {
+		_, err := f.client.DeleteSession(t.Context(), &backendv1.DeleteSessionRequest{Token: token})
+		return err
+	}
+	var once sync.Once
+	j.say("two [[tokens=40 gap=100ms]]", backendtest.OnEvent(func(e *backendv1.ExecuteResponse, _ backendv1.BackendService_ExecuteClient) {
+		if e.GetTextDelta() != nil {
+			once.Do(func() {
+				if err := deleted(); err == nil || !strings.Contains(err.Error(), "in use") {
+					t.Errorf("deleting it in mid-turn: %v", err)
+				}
+			})
+		}
+	}))
+	if err := deleted(); err != nil {
+		t.Error(err)
+	}
+	if left := transcripts(t, f); len(left) > 0 {
+		t.Errorf("transcripts are left: %v", left)
+	}
+}
+
+// TestLiveSessionOfAnother: a process goes on with its own session only.
+func TestLiveSessionOfAnother(t *testing.T) {
+	t.Parallel()
+	f := borrowFixture(t, newest)
+	j, other := newJob(t, f), newJob(t, f)
+	j.keepLive, other.keepLive = true, true
+	j.say("one")
+	other.say("another")
+	other.live = j.live
+	if r := other.say("two"); r.Started.GetLive() {
+		t.Error("it went on in the process of another session")
+	}
+	other.sees("user text another", answered, "user text two")
+	chat := j.start("as a chat")
+	chat.Mode, chat.Live = backendv1.Mode_MODE_CHAT, &backendv1.Live{Token: j.live, MessagesHeld: 2}
+	if r := f.complete(chat); r.Started.GetLive() {
+		t.Error("a chat went on in an agent's process")
+	}
+}
+
+// TestNothingNew: a turn that adds nothing to what its session holds is refused, or
+// answered as if there were none.
+func TestNothingNew(t *testing.T) {
+	t.Parallel()
 	f := borrowFixture(t, newest)
 	j := newJob(t, f)
-	r := f.run(j.start("[[status=400]]"))
-	if r.Failed == nil || len(r.Failed.GetSessionToken()) > 0 {
-		t.Errorf("failed = %v, completed = %v", r.Failed, r.Completed)
+	j.say("one")
+	j.messages = []*backendv1.Message{user("one"), assistant(" ")}
+	if r := f.run(j.start(" ")); r.Completed == nil {
+		t.Errorf("failed = %v", r.Failed)
+	}
+}
+
+func TestHolds(t *testing.T) {
+	const block = 64 << 10
+	path := filepath.Join(t.TempDir(), "file")
+	id := uuid()
+	for before := block - 2*len(id); before < block+len(id); before++ {
+		text := strings.Repeat("x", before) + id + strings.Repeat("y", block)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if !holds(path, id) || !holds(path, "") || holds(path, id+id) {
+			t.Fatalf("after %d bytes: %v, %v, %v", before, holds(path, id), holds(path, ""), holds(path, id+id))
+		}
+	}
+	if holds(path+"none", "") {
+		t.Error("a file that is not there holds something")
 	}
 }
 
@@ -314,10 +452,7 @@ func TestLiveSession(t *testing.T) {
 }
 
 func TestListAndDeleteSessions(t *testing.T) {
-	eachReleaseWith(t, func(c *plugins.Config) {
-		cold(c)
-		c.Environment[envConfigDir] = filepath.Join(filepath.Dir(c.ScratchDir), "config")
-	}, func(t *testing.T, f *fixture) {
+	eachReleaseWith(t, ownConfig, func(t *testing.T, f *fixture) {
 		one, two := newJob(t, f), newJob(t, f)
 		one.say("first   prompt\n" + strings.Repeat("x", maxTitle))
 		one.written()

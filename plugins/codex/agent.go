@@ -34,11 +34,11 @@ func (b *backend) executeAgent(ctx context.Context, turn *plugins.Turn, out *plu
 	if !b.access.needsLogin() {
 		j.provider = b.provider()
 	}
-	if s := j.session; s != nil && s.action != plugins.SessionCreate {
+	if s := j.session; s != nil && s.token.Thread != "" {
 		if id := s.token.Thread; b.inUse.claim(id) {
 			defer b.inUse.release(id)
 		} else {
-			s.action = plugins.SessionCreate
+			s.action, s.replaces = plugins.SessionCreate, ""
 		}
 	}
 	return tries(j, func(j job) (bool, error) { return b.runAgent(ctx, j) })
@@ -90,7 +90,11 @@ func (b *backend) runAgent(ctx context.Context, j job) (again bool, err error) {
 	}
 	err = b.do(ctx, b.agent, i, r, j)
 	if err == nil {
-		j.out.Finish(plugins.Finish{Reason: r.finish, Model: o.model, SessionToken: b.keep(ctx, r, o)})
+		token := b.keep(ctx, r, o)
+		if len(token) > 0 {
+			b.replace(ctx, i.client, j.session, o.id)
+		}
+		j.out.Finish(plugins.Finish{Reason: r.finish, Model: o.model, SessionToken: token})
 		return false, r.begin()
 	}
 	if errors.Is(err, errWaiting) && (j.provider == "" || j.out.Answered()) {

@@ -18,6 +18,9 @@ const (
 	deny           = "decline"
 )
 
+// permissionNames are the fields of permissions.
+var permissionNames = []string{"approvalPolicy", "sandbox"}
+
 // permissions are how a turn's modes are told to the CLI; absent fields are as
 // the user configured the CLI.
 func permissions(t *plugins.Turn) object {

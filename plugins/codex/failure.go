@@ -141,7 +141,8 @@ func classify(word string, status int, text, code string) (plugins.Code, int) {
 		return w.code, status
 	}
 	if status != 0 {
-		return byStatus(status, text), status
+		byStatus, _ := plugins.CodeOfStatus(status, text)
+		return byStatus, status
 	}
 	lower := strings.ToLower(text)
 	switch {
@@ -165,33 +166,6 @@ func containsAny(text string, pieces ...string) bool {
 
 func unknownModel(text, code string) bool {
 	return code == "model_not_found" || strings.Contains(text, "model is not supported when using Codex")
-}
-
-// statusOverloaded is what some model servers answer when they have no room.
-const statusOverloaded = 529
-
-func byStatus(status int, text string) plugins.Code {
-	switch status {
-	case http.StatusUnauthorized:
-		return plugins.CodeUnauthenticated
-	case http.StatusForbidden:
-		return plugins.CodePermissionDenied
-	case http.StatusNotFound:
-		return plugins.CodeNotFound
-	case http.StatusRequestEntityTooLarge:
-		return plugins.CodeTooLarge
-	case http.StatusTooManyRequests:
-		return plugins.CodeRateLimited
-	case statusOverloaded:
-		return plugins.CodeOverloaded
-	}
-	switch {
-	case status < http.StatusInternalServerError:
-		return plugins.CodeInvalidRequest
-	case strings.Contains(strings.ToLower(text), "overloaded"):
-		return plugins.CodeOverloaded
-	}
-	return plugins.CodeUpstreamFailure
 }
 
 // waitIn finds "try again in 1.5s"; 0: there is none.

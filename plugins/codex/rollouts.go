@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -112,7 +113,8 @@ func readRollout(r io.Reader) (s plugins.SessionInfo, ok bool) {
 			if l.Type != "session_meta" || l.Payload.Originator != appserver.ClientName || !threadID.MatchString(l.Payload.ID) {
 				return s, false
 			}
-			s.Token = sessionToken{Thread: l.Payload.ID}.bytes()
+			// What its last turn was given is not known here: it may be full access.
+			s.Token = sessionToken{Thread: l.Payload.ID, Given: permissionNames}.bytes()
 			if isDir(l.Payload.Dir) { // not a private one that is gone
 				s.WorkingDir = l.Payload.Dir
 			}
@@ -156,11 +158,24 @@ func (b *backend) DeleteSession(ctx context.Context, token []byte) error {
 		return startFailure(ctx, err)
 	}
 	defer b.agent.put(i)
-	err = patiently(ctx, func() error {
-		return i.client.Call(ctx, "thread/delete", object{"threadId": t.Thread}, nil)
-	})
-	if err != nil {
+	if err := b.deleteThread(ctx, i.client, t.Thread); err != nil {
 		return fmt.Errorf("deleting the session: %w", err)
 	}
 	return nil
+}
+
+// deleteThread deletes a thread and its file. The CLI refuses when the thread is loaded
+// elsewhere, and when it cannot read the file: then nobody can.
+func (b *backend) deleteThread(ctx context.Context, client *appserver.Client, id string) error {
+	err := patiently(ctx, func() error {
+		return client.Call(ctx, "thread/delete", object{"threadId": id}, nil)
+	})
+	if rpc, ok := errors.AsType[*appserver.RPCError](err); !ok || !rpc.Internal() {
+		return err
+	}
+	files, err := rolloutFiles(b.access.userHome, id)
+	for _, name := range files {
+		err = errors.Join(err, os.Remove(filepath.Join(b.access.userHome, name)))
+	}
+	return err
 }

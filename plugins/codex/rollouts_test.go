@@ -46,6 +46,16 @@ func TestSessionsAreListedAndDeleted(t *testing.T) {
 	k.token = r.GetSessions()[0].GetToken()
 	checkUsage(t, k.say(t, "second"), 1)
 	checkSaw(t, f, "user text the title\nand more", "assistant text tok0 tok1 tok2 ", "user text second")
+	// Not with more access than it is given now.
+	listed := k.branch()
+	listed.token = r.GetSessions()[0].GetToken()
+	before := k.thread(t)
+	s := listed.start(backendv1.SessionAction_SESSION_ACTION_RESUME, "third")
+	s.SandboxMode = 0
+	if listed.run(t, s); listed.thread(t) == before {
+		t.Error("a listed session goes on with the access that it had")
+	}
+	k.token = listed.token
 	for _, token := range [][]byte{k.token, k.token, []byte("garbage"), nil, []byte(`{"thread":"../../../*"}`)} {
 		if _, err := f.client.DeleteSession(t.Context(), &backendv1.DeleteSessionRequest{Token: token}); err != nil {
 			t.Errorf("%q: %v", token, err)

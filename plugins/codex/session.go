@@ -77,6 +77,8 @@ type session struct {
 	token  sessionToken
 	// asked says that the thread holds all messages, the last one as well.
 	asked bool
+	// replaces is the thread that a new one takes the place of; empty: none.
+	replaces string
 }
 
 // sessionOf says what to do for turn; nil: no session is kept.
@@ -94,6 +96,9 @@ func sessionOf(turn *plugins.Turn) *session {
 		s.action = plugins.SessionCreate
 	}
 	s.token = known
+	if turn.Session.Action == plugins.SessionResume {
+		s.replaces = known.Thread
+	}
 	return s
 }
 
@@ -215,6 +220,19 @@ func (b *backend) keep(ctx context.Context, r *run, o opened) []byte {
 		t.Used = &used
 	}
 	return t.bytes()
+}
+
+// replace deletes the thread whose place another one has taken: no token names it any
+// more. The caller has claimed it. One that is loaded elsewhere stays.
+func (b *backend) replace(ctx context.Context, client *appserver.Client, s *session, by string) {
+	if s == nil || s.replaces == "" || s.replaces == by {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := b.deleteThread(ctx, client, s.replaces); err != nil {
+		b.log.Debug("deleting the thread that a session has left", "error", err)
+	}
 }
 
 // remember puts what the client has read of an unfinished message into the thread: the

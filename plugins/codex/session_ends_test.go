@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clinvk/clinvk/plugins/backendtest"
+	"github.com/clinvk/clinvk/plugins/codex/internal/appserver"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -189,4 +191,49 @@ func TestSessionAfterFailures(t *testing.T) {
 		names, err := rolloutFiles(f.home, "*")
 		return err == nil && len(names) == 1
 	})
+}
+
+// TestCancelledStart: a turn that is cancelled while its thread is being made leaves none.
+func TestCancelledStart(t *testing.T) {
+	f := start(t, withWarm(0))
+	i, err := f.backend.agent.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.backend.agent.put(i)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	params := object{"cwd": t.TempDir(), "historyMode": "legacy"}
+	if th, err := startThread(ctx, i.client, params); !errors.Is(err, context.Canceled) {
+		t.Fatalf("thread %v, %v", th, err)
+	}
+	th, err := startThread(t.Context(), i.client, params) // after which the first one is there, or was
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave(i.client, opened{thread: th, kept: true, made: true})
+	eventually(t, "no thread is loaded", func() bool {
+		return loaded(t, i.client) == 0
+	})
+}
+
+// loaded is how many threads an app-server has.
+func loaded(t *testing.T, client *appserver.Client) int {
+	t.Helper()
+	var d struct {
+		Gauges []struct {
+			Name  string `json:"name"`
+			Value int    `json:"value"`
+		} `json:"gauges"`
+	}
+	if err := client.Call(t.Context(), "server/diagnostics", object{}, &d); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range d.Gauges {
+		if g.Name == "core.threads.live" {
+			return g.Value
+		}
+	}
+	t.Fatalf("the CLI does not count its threads: %+v", d)
+	return 0
 }

@@ -142,6 +142,8 @@ func TestSessionOutlivesTheProcess(t *testing.T) {
 func TestSessionIsMadeAnew(t *testing.T) {
 	f := start(t, withWarm(0))
 	id := "01a206bc-3a78-7770-bd57-6f75862f7038"
+	// stays are the cases in which somebody else may want the old thread.
+	stays := []string{"unknown thread", "a name", "no JSON", "loaded elsewhere", "in use", "a fork"}
 	tests := []struct {
 		name  string
 		spoil func(t *testing.T, k *talk, s *backendv1.Start)
@@ -168,6 +170,9 @@ func TestSessionIsMadeAnew(t *testing.T) {
 		{"in use", func(t *testing.T, k *talk, _ *backendv1.Start) {
 			f.backend.inUse.claim(k.thread(t))
 		}},
+		{"a fork", func(_ *testing.T, _ *talk, s *backendv1.Start) {
+			s.Session.Action, s.SandboxMode = backendv1.SessionAction_SESSION_ACTION_FORK, 0
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -180,6 +185,10 @@ func TestSessionIsMadeAnew(t *testing.T) {
 			checkSaw(t, f, "user text first", "assistant text tok0 tok1 tok2 ", "user text second")
 			if k.thread(t) == before {
 				t.Error("the session is the same thread")
+			}
+			left, err := rolloutFiles(f.home, before)
+			if stay := slices.Contains(stays, test.name); err != nil || (len(left) > 0) != stay {
+				t.Errorf("files of the old thread: %v, %v; want some: %v", left, err, stay)
 			}
 		})
 	}

@@ -176,7 +176,7 @@ func startThread(ctx context.Context, client *appserver.Client, params object) (
 	return askThread(ctx, client, "thread/start", params)
 }
 
-// askThread makes or loads a thread.
+// askThread makes or loads a thread, or neither when ctx ends.
 func askThread(ctx context.Context, client *appserver.Client, method string, params object) (thread, error) {
 	var started struct {
 		Model    string `json:"model"`
@@ -185,10 +185,18 @@ func askThread(ctx context.Context, client *appserver.Client, method string, par
 			ID string `json:"id"`
 		} `json:"thread"`
 	}
-	if err := patiently(ctx, func() error { return client.Call(ctx, method, params, &started) }); err != nil {
+	// The thread's id is needed to give it up, so the request outlives ctx for a moment.
+	graced, cancel := grace(ctx, stopTime)
+	defer cancel()
+	if err := patiently(graced, func() error { return client.Call(graced, method, params, &started) }); err != nil {
 		return thread{}, err
 	}
-	return thread{id: started.Thread.ID, model: started.Model, provider: started.Provider}, nil
+	th := thread{id: started.Thread.ID, model: started.Model, provider: started.Provider}
+	if ctx.Err() != nil {
+		leave(client, opened{thread: th, kept: params["ephemeral"] == nil, made: method != "thread/resume"})
+		return thread{}, context.Cause(ctx)
+	}
+	return th, nil
 }
 
 // patiently repeats a request that the app-server had no room for, or not yet.

@@ -52,7 +52,9 @@ type backend struct {
 	launch   fleet.Launch
 	// kept are the sessions of agent mode; nil when there is no place for them.
 	kept *kept.Store
-	cli  finder
+	// pruned is when they were looked through last, in nanoseconds since 1970.
+	pruned atomic.Int64
+	cli    finder
 	// failure is why a spare could not be started; empty after one was.
 	failure atomic.Pointer[string]
 	// closing ends the fleet once.

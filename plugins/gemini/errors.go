@@ -32,6 +32,9 @@ type apiError struct {
 // suggestion is how the CLI puts the API's RetryInfo into its message.
 var suggestion = regexp.MustCompile(`\s*Suggested retry after ([0-9.]+)s\.?`)
 
+// badKey is what the API says to a wrong key, with the status of a bad request.
+var badKey = regexp.MustCompile(`API key not valid|API_KEY_INVALID`)
+
 // upstreamError makes the error of a turn that the CLI reports as failed. Its code
 // is the API's HTTP status, except that some failures come as 500; the class of
 // the exception in the CLI's own report tells those.
@@ -70,7 +73,10 @@ func upstreamError(e *acp.Error, reports []string) *plugins.Error {
 		return out
 	}
 	out.UpstreamStatus = status
-	out.Code, out.Retryable = codeOf(status, out.Message)
+	out.Code, out.Retryable = plugins.CodeOfStatus(status, out.Message)
+	if status == http.StatusBadRequest && badKey.MatchString(out.Message) {
+		out.Code = plugins.CodeUnauthenticated
+	}
 	return out
 }
 
@@ -85,35 +91,6 @@ func connectionError(out *plugins.Error) *plugins.Error {
 		out.Message = "the connection to the provider broke: " + out.Message
 	}
 	return out
-}
-
-func codeOf(status int, message string) (code plugins.Code, retryable bool) {
-	switch status {
-	case http.StatusBadRequest:
-		if strings.Contains(message, "API key not valid") || strings.Contains(message, "API_KEY_INVALID") {
-			return plugins.CodeUnauthenticated, false
-		}
-		return plugins.CodeInvalidRequest, false
-	case http.StatusUnauthorized:
-		return plugins.CodeUnauthenticated, false
-	case http.StatusForbidden:
-		return plugins.CodePermissionDenied, false
-	case http.StatusNotFound:
-		return plugins.CodeNotFound, false
-	case http.StatusRequestEntityTooLarge:
-		return plugins.CodeTooLarge, false
-	case http.StatusTooManyRequests:
-		return plugins.CodeRateLimited, true
-	case 529:
-		return plugins.CodeOverloaded, true
-	}
-	if status >= 500 {
-		if strings.Contains(strings.ToLower(message), "overloaded") {
-			return plugins.CodeOverloaded, true
-		}
-		return plugins.CodeUpstreamFailure, true
-	}
-	return plugins.CodeInvalidRequest, false
 }
 
 // exception is the class of the error in the CLI's latest report.

@@ -44,6 +44,9 @@ func (b *backend) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.
 			return err
 		}
 	}
+	if r.keeper != nil {
+		b.prune()
+	}
 	w, s, err := b.begin(ctx, turn, r)
 	if err != nil {
 		return err

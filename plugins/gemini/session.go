@@ -17,6 +17,9 @@ import (
 // its own. A later turn then begins with the messages.
 const keepFor = 30 * 24 * time.Hour
 
+// pruneEvery is how often such sessions are looked for: a plugin may run for months.
+const pruneEvery = 24 * time.Hour
+
 // SessionSupport: a kept session is loaded into a private home, wherever the agent works.
 func (b *backend) SessionSupport() plugins.SessionSupport {
 	return plugins.SessionSupport{Fork: true, AgentOnly: true}
@@ -30,6 +33,7 @@ func (b *backend) openKept(stateDir string) []plugins.Diagnostic {
 	store, err := kept.New(filepath.Join(stateDir, "sessions"))
 	if err == nil {
 		err = store.Prune(keepFor)
+		b.pruned.Store(time.Now().UnixNano())
 	}
 	if err != nil {
 		return []plugins.Diagnostic{{
@@ -38,6 +42,17 @@ func (b *backend) openKept(stateDir string) []plugins.Diagnostic {
 	}
 	b.kept = store
 	return nil
+}
+
+// prune deletes sessions that nobody goes on with, when that was not done for a while.
+func (b *backend) prune() {
+	last := b.pruned.Load()
+	if time.Since(time.Unix(0, last)) < pruneEvery || !b.pruned.CompareAndSwap(last, time.Now().UnixNano()) {
+		return
+	}
+	if err := b.kept.Prune(keepFor); err != nil {
+		plugins.Logger().Warn("old sessions stay", "error", err.Error())
+	}
 }
 
 // ListSessions lists the kept sessions, newest first.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/backendtest"
+	"github.com/clinvk/clinvk/plugins/gemini/internal/kept"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 	"github.com/clinvk/clinvk/test/fakeapi"
 	"github.com/clinvk/clinvk/test/fakeapi/gemini"
@@ -403,5 +404,37 @@ func TestSessionSteps(t *testing.T) {
 	got := contents(t, req)
 	if len(got) != 4 || !strings.Contains(got[1], "functionCall") || !strings.Contains(got[2], dir+" is empty") || got[3] != line("user", "more") {
 		t.Errorf("conversation = %q", got)
+	}
+}
+
+// TestOldSessionsAreDeleted: also by a plugin that runs for months.
+func TestOldSessionsAreDeleted(t *testing.T) {
+	b := newBackend()
+	dir := t.TempDir()
+	if found := b.openKept(dir); len(found) > 0 {
+		t.Fatal(found)
+	}
+	old := func() string {
+		t.Helper()
+		name, err := b.kept.Save(kept.Session{})
+		path := filepath.Join(dir, "sessions", name+".jsonl")
+		if err == nil {
+			at := time.Now().Add(-keepFor - time.Hour)
+			err = os.Chtimes(path, at, at)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	first := old()
+	b.prune()
+	if _, err := os.Stat(first); err != nil {
+		t.Error("it was looked for again at once")
+	}
+	b.pruned.Store(time.Now().Add(-pruneEvery).UnixNano())
+	b.prune()
+	if _, err := os.Stat(first); err == nil {
+		t.Error("it is still there")
 	}
 }

@@ -24,6 +24,12 @@ const codeOverloaded = -32001
 // Overloaded says that the app-server's queue was full; the request had no effect.
 func (e *RPCError) Overloaded() bool { return e.Code == codeOverloaded }
 
+// codeInternal is answered when the app-server could not do what it was asked for.
+const codeInternal = -32603
+
+// Internal says that the app-server failed, and the request is not at fault.
+func (e *RPCError) Internal() bool { return e.Code == codeInternal }
+
 // Closing says that the thread was about to be unloaded, which goes on for a moment after
 // thread/closed; the request had no effect.
 func (e *RPCError) Closing() bool { return strings.Contains(e.Message, "is closing; retry") }
