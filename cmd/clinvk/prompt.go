@@ -130,7 +130,7 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 	if err != nil {
 		return err
 	}
-	if err := o.checkForm(); err != nil {
+	if err := checkForm(o.output); err != nil {
 		return err
 	}
 	stop := terminalOf(s.err).spin(o.waiting())
@@ -149,12 +149,12 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 }
 
 // checkForm checks the form of output.
-func (o promptOptions) checkForm() error {
-	switch o.output {
+func checkForm(output string) error {
+	switch output {
 	case outputText, outputStream, outputJSON:
 		return nil
 	}
-	return fmt.Errorf("the output is %q; it must be text, json or stream-json", o.output)
+	return fmt.Errorf("the output is %q; it must be text, json or stream-json", output)
 }
 
 // settle takes from the settings what the flags do not say.

@@ -196,6 +196,9 @@ func (e *Engine) execute(ctx context.Context, t *Turn) (*Execution, error) {
 		ID: x.ID, Owner: t.Owner, RequestID: t.RequestID, Dialect: t.Dialect, Backend: x.Backend, Model: x.Model,
 		Mode: p.turn.Mode, Session: x.Session, Queued: begin,
 	}, x.cancel)
+	if t.Cancelled != nil {
+		go x.entry.follow(t.Cancelled, e.cutWait)
+	}
 	if err := x.enter(p.info); err != nil {
 		x.cancel(nil)
 		x.entry.end(nil, err)
