@@ -5,6 +5,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -237,4 +238,86 @@ func insist(t *testing.T, c *begun) {
 func zombie(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && bytes.Contains(stat, []byte(") Z "))
+}
+
+// TestTerminateSeveral ends as a Ctrl-C does.
+func TestTerminateSeveral(t *testing.T) {
+	h := newAviary(t)
+	for _, v := range severally {
+		t.Run(v.verb, func(t *testing.T) {
+			c := h.begin(t, append(v.args, "-q")...)
+			h.waits(t, v.waits...)
+			if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if how := c.ended(); how != "exit status 7" || c.out.String() != v.text {
+				t.Errorf("it ends with %s, prints\n%sand says %q", how, &c.out, &c.err)
+			}
+		})
+	}
+}
+
+// TestTerminalCloses ends turns properly when their terminal goes away, and keeps the
+// session.
+func TestTerminalCloses(t *testing.T) {
+	h := newAviary(t)
+	for _, args := range [][]string{{"-m", "parrot/slow", "third"}, {"parallel", "-f", "tasks.yaml"}, {"chain", "-f", "steps.yaml"}} {
+		t.Run(args[0], func(t *testing.T) {
+			s := h.open(t, 80, args...)
+			h.waits(t, "third")
+			if err := s.pty.Close(); err != nil {
+				t.Fatal(err)
+			}
+			// It is closed as soon as the reading of it that goes on is over.
+			if _, err := s.tty.WriteString("\n"); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-s.waited:
+			case <-time.After(startTime):
+				t.Fatal("it goes on")
+			}
+			if how := s.cmd.ProcessState.String(); how != "exit status 7" {
+				t.Errorf("it ends with %s", how)
+			}
+		})
+	}
+	if shown := h.run(t, "sessions", "list", "--json"); !strings.Contains(shown, `"turns": 1`) {
+		t.Errorf("the sessions are\n%s", shown)
+	}
+}
+
+// TestNobodyReads ends without a word when the output goes nowhere.
+func TestNobodyReads(t *testing.T) {
+	for _, where := range []string{"in process", "with a server"} {
+		t.Run(where, func(t *testing.T) {
+			h := newAviary(t)
+			if where == "with a server" {
+				h.serve(t)
+			}
+			long := strings.Repeat("word ", 200)
+			for _, args := range [][]string{
+				{"-m", "echo/slow", long}, {"-m", "echo/slow", "-o", "stream-json", long},
+				{"compare", "--backends", "echo", "-m", "slow", "-o", "stream-json", long}, {"backends"},
+			} {
+				t.Run(args[0], func(t *testing.T) {
+					c := &begun{Cmd: h.command(t, args...)}
+					reads, writes, err := os.Pipe()
+					if err != nil {
+						t.Fatal(err)
+					}
+					c.Stdout, c.Stderr = writes, &c.err
+					if err := c.Start(); err != nil {
+						t.Fatal(err)
+					}
+					if err := errors.Join(writes.Close(), reads.Close()); err != nil {
+						t.Fatal(err)
+					}
+					if how := c.ended(); how != "signal: broken pipe" || c.err.Len() > 0 {
+						t.Errorf("it ends with %s and says %q", how, &c.err)
+					}
+				})
+			}
+		})
+	}
 }
