@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -50,23 +51,23 @@ func (o severalOptions) print(a answer, total int, out terminal) error {
 	if out.colour() {
 		head, bad = head.Bold(true), bad.Foreground(lipgloss.Red)
 	}
+	var text strings.Builder
 	for i, r := range a.Results {
 		if i > 0 && !o.quiet {
-			_, _ = fmt.Fprintln(out)
+			text.WriteByte('\n')
 		}
 		if !o.quiet {
-			_, _ = fmt.Fprintln(out, head.Render(r.title(total, out.width())))
+			text.WriteString(head.Render(r.title(total, out.width())) + "\n")
 		}
-		if text := strings.TrimRight(out.shown(r.Output), "\n"); text != "" {
-			_, _ = fmt.Fprintln(out, text)
+		if output := strings.TrimRight(out.shown(r.Output), "\n"); output != "" {
+			text.WriteString(output + "\n")
 		}
 		if note := r.note(); note != "" {
-			if _, err := fmt.Fprintln(out, bad.Render(note)); err != nil {
-				return err
-			}
+			text.WriteString(bad.Render(note) + "\n")
 		}
 	}
-	return nil
+	_, err := io.WriteString(out, text.String())
+	return err
 }
 
 // note is the line below a result that is none, or not whole; empty: it is.

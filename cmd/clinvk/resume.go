@@ -76,7 +76,7 @@ func (o resumeOptions) run(ctx context.Context, args []string, s streams) error 
 	}
 	if prompt == "" {
 		if !s.interactive() {
-			return errors.New("there is no prompt: give it as argument or on stdin")
+			return errNoPrompt
 		}
 		o.interactive = true
 	}
