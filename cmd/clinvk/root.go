@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -35,7 +36,11 @@ func execute(ctx context.Context, args []string, s streams) int {
 	}
 	explain(root)
 	if err := root.ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintln(s.err, "clinvk:", err)
+		text := err.Error()
+		if hasCode(err, "model_not_found") && !strings.Contains(text, ";") { // nothing is near
+			text += "; clinvk backends lists those that there are"
+		}
+		_, _ = fmt.Fprintln(s.err, "clinvk:", text)
 		return exitCode(err)
 	}
 	return 0
