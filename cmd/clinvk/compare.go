@@ -24,7 +24,7 @@ func newCompare(s streams) *cobra.Command {
 			case err != nil:
 				return err
 			case prompt == "":
-				return errors.New("there is no prompt: give it as argument or on stdin")
+				return errNoPrompt
 			case every && len(backends) > 0:
 				return errors.New("--backends and --all-backends exclude each other")
 			}

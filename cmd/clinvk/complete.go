@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clinvk/clinvk/host/client"
-	"github.com/clinvk/clinvk/host/config"
 )
 
 // completeTime bounds what a press of the tab key may take.
@@ -43,7 +42,7 @@ func fixed(values ...string) func(context.Context) []string {
 
 // ask reads from the server that runs; false: none does, or it does not answer.
 func ask(ctx context.Context, path string, out any) bool {
-	settings, err := config.Load("", os.Environ())
+	settings, err := loadConfig("")
 	if err != nil {
 		return false
 	}

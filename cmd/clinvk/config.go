@@ -17,7 +17,7 @@ import (
 // configOptions are the flags that all verbs of config share.
 type configOptions struct{ config string }
 
-func (o configOptions) load() (*config.Config, error) { return config.Load(o.config, os.Environ()) }
+func (o configOptions) load() (*config.Config, error) { return loadConfig(o.config) }
 
 func newConfig(s streams) *cobra.Command {
 	var o configOptions

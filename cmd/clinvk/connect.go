@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +45,8 @@ func (o *connectOptions) flags(cmd *cobra.Command) {
 type connection struct {
 	*client.Client
 	settings *config.Config
-	bare     bool // it is within this process and has no backend
+	local    bool // it is within this process
+	bare     bool // it is, and has no backend
 	// close ends what was started for it.
 	close func() error
 }
@@ -51,12 +55,12 @@ type connection struct {
 // user on this machine, or one within this process, which starts only the plugins of
 // these backends; none: all.
 func (o connectOptions) connect(ctx context.Context, s streams, needs func(*config.Config) []string) (*connection, error) {
-	settings, err := config.Load(o.config, os.Environ())
+	settings, err := loadConfig(o.config)
 	if err != nil {
 		return nil, err
 	}
-	if c := o.remote(ctx, settings); c != nil {
-		return c, nil
+	if c, err := o.remote(ctx, settings); c != nil || err != nil {
+		return c, err
 	}
 	if backends := needs(settings); len(backends) > 0 && len(settings.Plugins.Allow) == 0 {
 		settings.Plugins.Allow = backends
@@ -67,34 +71,49 @@ func (o connectOptions) connect(ctx context.Context, s streams, needs func(*conf
 // records is connect for what needs the sessions only: within this process it starts
 // no plugin.
 func (o connectOptions) records(ctx context.Context, s streams) (*connection, error) {
-	settings, err := config.Load(o.config, os.Environ())
+	settings, err := loadConfig(o.config)
 	if err != nil {
 		return nil, err
 	}
-	if c := o.remote(ctx, settings); c != nil {
-		return c, nil
+	if c, err := o.remote(ctx, settings); c != nil || err != nil {
+		return c, err
 	}
 	c, err := o.start(ctx, s, host.Config{Settings: settings, NoBackends: true})
 	if err != nil {
 		return nil, err
 	}
 	c.bare = true
+	if _, err := listSessions(ctx, c.Client, sessionFilter{limit: 1}); hasCode(err, "backend_unavailable") {
+		return nil, errors.Join(sessionError{errors.New(c.noStore() + "; --debug says why")}, c.Close())
+	}
 	return c, nil
 }
 
+// noStore says that no sessions are kept.
+func (c *connection) noStore() string {
+	if !c.local {
+		return "the server has no store of sessions; its log says why"
+	}
+	return "the store of sessions in " + c.settings.Home + " cannot be used"
+}
+
 // remote is the server that is named or that runs; nil: there is none, or none is wanted.
-func (o connectOptions) remote(ctx context.Context, settings *config.Config) *connection {
+func (o connectOptions) remote(ctx context.Context, settings *config.Config) (*connection, error) {
 	nothing := func() error { return nil }
 	if address := cmp.Or(o.server, os.Getenv("CLINVK_SERVER")); address != "" && !o.inProcess {
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, fmt.Errorf("the server is %q; it must be an address like http://127.0.0.1:8080", address)
+		}
 		key, _, _ := strings.Cut(os.Getenv("CLINVK_API_KEYS"), ",")
-		return &connection{Client: &client.Client{Base: address, Key: strings.TrimSpace(key)}, settings: settings, close: nothing}
+		return &connection{Client: &client.Client{Base: address, Key: strings.TrimSpace(key)}, settings: settings, close: nothing}, nil
 	}
 	if !o.inProcess && len(o.pluginDirs) == 0 && o.config == "" {
 		if c := running(ctx, settings.Home); c != nil {
-			return &connection{Client: c, settings: settings, close: nothing}
+			return &connection{Client: c, settings: settings, close: nothing}, nil
 		}
 	}
-	return nil
+	return nil, nil //nolint:nilnil // as documented
 }
 
 // localBase is the address within connections that need none.
@@ -149,12 +168,15 @@ func (o connectOptions) start(ctx context.Context, s streams, c host.Config) (*c
 	case <-ready:
 	case err := <-ended:
 		stop()
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+			return nil, fmt.Errorf("starting the backends: %w; CLINVK_HOME names a directory of your own", err)
+		}
 		return nil, fmt.Errorf("starting the backends: %w", err)
 	case <-ctx.Done():
 		return nil, errors.Join(context.Cause(ctx), end())
 	}
 	local := &client.Client{Base: localBase, HTTP: dialing(ln.dial)}
-	return &connection{Client: local, settings: c.Settings, close: end}, nil
+	return &connection{Client: local, settings: c.Settings, local: true, close: end}, nil
 }
 
 // all needs every backend.

@@ -79,7 +79,7 @@ func diagnose(ctx context.Context, o connectOptions, output string, s streams) e
 
 func (o connectOptions) findings(ctx context.Context, s streams) []finding {
 	out := []finding{{levelOK, "clinvk", fmt.Sprintf("%s, %s/%s", version, runtime.GOOS, runtime.GOARCH), ""}}
-	settings, err := config.Load(o.config, os.Environ())
+	settings, err := loadConfig(o.config)
 	if err != nil {
 		return append(out, finding{levelProblem, "configuration", err.Error(), "clinvk config validate"})
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/clinvk/clinvk/host/client"
 	"github.com/clinvk/clinvk/host/config"
@@ -26,10 +27,28 @@ var exitCodes = map[string]int{
 	"backend_unavailable": exitBackend, "model_not_found": exitBackend, "backend_unauthenticated": exitBackend,
 	"timeout": exitTimeout, "queue_timeout": exitTimeout, "cancelled": exitCancelled,
 	"invalid_request": exitGeneral, "unsupported": exitGeneral, "unauthorized": exitGeneral, "not_found": exitGeneral,
+	"too_large": exitGeneral, "forbidden": exitGeneral,
 }
+
+// loadConfig loads the configuration; path empty: that of the home.
+func loadConfig(path string) (*config.Config, error) {
+	c, err := config.Load(path, os.Environ())
+	if err != nil {
+		return nil, configError{err}
+	}
+	return c, nil
+}
+
+// configError is that the configuration cannot be used, whyever.
+type configError struct{ error }
+
+func (e configError) Unwrap() error { return e.error }
 
 // exitCode is how the process ends after an error.
 func exitCode(err error) int {
+	if _, ok := errors.AsType[configError](err); ok {
+		return exitConfig
+	}
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return exitConfig
 	}
@@ -59,4 +78,10 @@ func exitOf(code string, own *int) int {
 		return *own
 	}
 	return exitAPI
+}
+
+// hasCode says whether an error is a server's with this code.
+func hasCode(err error, code string) bool {
+	e, ok := errors.AsType[*client.Error](err)
+	return ok && e.Code == code
 }

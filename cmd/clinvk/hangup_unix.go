@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/signal"
 	"sync"
@@ -37,6 +38,15 @@ func onHangup(reload, gone func()) (stop func()) {
 		close(done)
 		listener.Wait()
 	}
+}
+
+// untilHangup is ctx until SIGHUP says that the terminal is gone. Commands that were
+// started by nohup go on without it.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return ctx, func() {}
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
 // hasTerminal says whether the process has a controlling terminal.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -49,7 +48,7 @@ type installed struct {
 
 // find reads the configuration and looks for plugins.
 func (o pluginOptions) find(ctx context.Context) (*installed, error) {
-	settings, err := config.Load(o.config, os.Environ())
+	settings, err := loadConfig(o.config)
 	if err != nil {
 		return nil, err
 	}

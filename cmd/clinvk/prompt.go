@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -70,6 +71,9 @@ func (o turnOptions) request(prompt string) (map[string]any, error) {
 	if o.maxTurns != 0 {
 		q["max_turns"] = o.maxTurns
 	}
+	if math.IsNaN(o.timeout) || math.IsInf(o.timeout, 0) || o.timeout < 0 {
+		return nil, fmt.Errorf("--timeout is %v; it must be a number of seconds", o.timeout)
+	}
 	if o.timeout != 0 {
 		q["timeout_secs"] = o.timeout
 	}
@@ -110,8 +114,11 @@ func addPrompt(root *cobra.Command, s streams) {
 		if err != nil {
 			return err
 		}
-		if prompt == "" {
+		switch {
+		case prompt == "" && cmd.Flags().NFlag() == 0:
 			return cmd.Help()
+		case prompt == "":
+			return errNoPrompt
 		}
 		o.outputSet = cmd.Flags().Changed("output")
 		return runPrompt(cmd.Context(), o, prompt, s)
@@ -130,7 +137,7 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 	if err != nil {
 		return err
 	}
-	if err := o.checkForm(); err != nil {
+	if err := checkForm(o.output); err != nil {
 		return err
 	}
 	stop := terminalOf(s.err).spin(o.waiting())
@@ -142,19 +149,25 @@ func runPrompt(ctx context.Context, o promptOptions, prompt string, s streams) (
 	defer closing(c, &err)
 	o.settle(c.settings)
 	session, err := o.ask(ctx, c, q, stop, s)
-	if err == nil && o.output == outputText && !o.dryRun {
-		err = terminalOf(s.err).tell(session)
+	switch {
+	case err != nil || o.dryRun || o.ephemeral:
+		return err
+	case session == "":
+		_, err = fmt.Fprintln(s.err, "clinvk: the answer is not kept:", c.noStore())
+		return err
+	case o.output == outputText:
+		return terminalOf(s.err).tell(session)
 	}
-	return err
+	return nil
 }
 
 // checkForm checks the form of output.
-func (o promptOptions) checkForm() error {
-	switch o.output {
+func checkForm(output string) error {
+	switch output {
 	case outputText, outputStream, outputJSON:
 		return nil
 	}
-	return fmt.Errorf("the output is %q; it must be text, json or stream-json", o.output)
+	return fmt.Errorf("the output is %q; it must be text, json or stream-json", output)
 }
 
 // settle takes from the settings what the flags do not say.
@@ -167,7 +180,7 @@ func (o *promptOptions) settle(c *config.Config) {
 }
 
 // ask sends a prompt and shows the answer. It returns the session that the answer is
-// kept in, if it is and the form of output tells; stop ends the spinner. When ctx ends,
+// kept in; empty: it is not. stop ends the spinner. When ctx ends,
 // the turn is ended properly.
 func (o promptOptions) ask(ctx context.Context, c *connection, q map[string]any, stop func(), s streams) (session string, err error) {
 	err = softly(ctx, c, func(ctx context.Context) error {
@@ -181,6 +194,13 @@ func (o promptOptions) ask(ctx context.Context, c *connection, q map[string]any,
 			if o.dryRun && o.output == outputText {
 				return printPlans(terminalOf(s.out), answer)
 			}
+			var kept struct {
+				ID string `json:"session_id"`
+			}
+			if err := json.Unmarshal(answer, &kept); err != nil {
+				return fmt.Errorf("the server's answer is not what clinvk answers: %w", err)
+			}
+			session = kept.ID
 			return writeJSON(s.out, answer)
 		}
 		q["output_format"] = outputStream
@@ -191,7 +211,10 @@ func (o promptOptions) ask(ctx context.Context, c *connection, q map[string]any,
 		}
 		err := c.Stream(ctx, "/api/v1/prompt", q, p.event)
 		session = p.session
-		return errors.Join(p.end(err), err)
+		if broken := p.end(err); err == nil {
+			err = broken
+		}
+		return err
 	})
 	return session, err
 }

@@ -58,7 +58,7 @@ it a terminal shows a list to choose from. -b hands the conversation over to ano
 }
 
 func (o resumeOptions) run(ctx context.Context, args []string, s streams) error {
-	if err := o.checkForm(); err != nil {
+	if err := checkForm(o.output); err != nil {
 		return err
 	}
 	if o.ephemeral {
@@ -76,7 +76,7 @@ func (o resumeOptions) run(ctx context.Context, args []string, s streams) error 
 	}
 	if prompt == "" {
 		if !s.interactive() {
-			return errors.New("there is no prompt: give it as argument or on stdin")
+			return errNoPrompt
 		}
 		o.interactive = true
 	}

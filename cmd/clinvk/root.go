@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -33,9 +34,33 @@ func execute(ctx context.Context, args []string, s streams) int {
 	for _, cmd := range root.Commands() {
 		completions(cmd)
 	}
+	explain(root)
 	if err := root.ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintln(s.err, "clinvk:", err)
+		text := err.Error()
+		if hasCode(err, "model_not_found") && !strings.Contains(text, ";") { // nothing is near
+			text += "; clinvk backends lists those that there are"
+		}
+		_, _ = fmt.Fprintln(s.err, "clinvk:", text)
 		return exitCode(err)
 	}
 	return 0
+}
+
+// explain has mistakes in the arguments of a command, and of those below it, say how it
+// is used.
+func explain(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w; it is used so: %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; %s --help lists the flags", err, cmd.CommandPath())
+	})
+	for _, c := range cmd.Commands() {
+		explain(c)
+	}
 }

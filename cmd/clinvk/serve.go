@@ -66,7 +66,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	settings, err := config.Load(o.config, os.Environ())
+	settings, err := loadConfig(o.config)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 		CommandLine: true,
 		Bundled:     ours, Settings: settings, PluginDirs: o.pluginDirs, InsecurePluginDirs: o.insecurePluginDirs,
 		Executable: host.Executable(), Version: version, AllowIPs: !loopback(address), Logger: logger,
-		Keys: keys.load, File: file, Load: func() (*config.Config, error) { return config.Load(o.config, os.Environ()) },
+		Keys: keys.load, File: file, Load: func() (*config.Config, error) { return loadConfig(o.config) },
 	})
 	if err != nil {
 		return err

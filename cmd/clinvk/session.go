@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/clinvk/clinvk/host/client"
@@ -96,6 +97,9 @@ func findSession(ctx context.Context, c *client.Client, id string) (*sessionInfo
 func rawSession(ctx context.Context, c *client.Client, id string) (raw json.RawMessage, err error) {
 	if id == "" {
 		return nil, sessionError{errors.New("the id of the session is empty; clinvk sessions list shows the ids")}
+	}
+	if strings.Contains(id, "/") { // no id does, and in a path it would mean something else
+		return nil, sessionError{fmt.Errorf("there is no session %q; clinvk sessions list shows those that there are", id)}
 	}
 	err = c.Get(ctx, sessionPath(id), &raw)
 	return raw, err

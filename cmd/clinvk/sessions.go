@@ -87,10 +87,11 @@ func (o sessionsListOptions) run(ctx context.Context, s streams) (err error) {
 // printSessions prints a page of the list; what there is besides goes to a terminal.
 func printSessions(out, note terminal, page sessionPage, offset int) error {
 	if len(page.Sessions) == 0 {
-		_, err := fmt.Fprintln(note, "there is no session; clinvk PROMPT begins one")
+		text := "there is no session; clinvk PROMPT begins one"
 		if page.Total > 0 {
-			_, err = fmt.Fprintf(note, "there is no session after the first %d\n", page.Total)
+			text = fmt.Sprintf("there is no session after the first %d", page.Total)
 		}
+		_, err := fmt.Fprintln(note, text)
 		return err
 	}
 	rows := [][]string{{"ID", "LAST TURN", "BACKEND", "TURNS", "STATUS", "TITLE", "DIRECTORY"}}

@@ -3,15 +3,23 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // noticeAfter is how long stdin is read before it is said that it is.
 const noticeAfter = time.Second
+
+// maxInput is how much is read of stdin, in bytes: no server takes a prompt as large as
+// that, and some pipes have no end.
+const maxInput = 256 << 20
+
+var errNoPrompt = errors.New("there is no prompt: give it as argument or on stdin")
 
 // readPrompt is the argument, what comes from stdin, or both: the argument first.
 func readPrompt(ctx context.Context, args []string, s streams) (string, error) {
@@ -20,6 +28,9 @@ func readPrompt(ctx context.Context, args []string, s streams) (string, error) {
 	}
 	var parts []string
 	if len(args) == 1 {
+		if strings.TrimSpace(args[0]) == "" {
+			return "", errors.New("the prompt is empty: write what you ask for, in quotes")
+		}
 		parts = append(parts, args[0])
 	}
 	if f, ok := s.in.(*os.File); !ok || piped(f) {
@@ -31,7 +42,13 @@ func readPrompt(ctx context.Context, args []string, s streams) (string, error) {
 			parts = append(parts, string(text))
 		}
 	}
-	return strings.Join(parts, "\n\n"), nil
+	prompt := strings.Join(parts, "\n\n")
+	if !utf8.ValidString(prompt) {
+		if _, err := fmt.Fprintln(s.err, "clinvk: the prompt is not all UTF-8; what is not is sent as \ufffd"); err != nil {
+			return "", err
+		}
+	}
+	return prompt, nil
 }
 
 // readInput reads stdin to its end, or until ctx ends. It says so when that takes
@@ -44,7 +61,10 @@ func readInput(ctx context.Context, s streams) ([]byte, error) {
 	}
 	read := make(chan input, 1)
 	go func() {
-		text, err := io.ReadAll(s.in)
+		text, err := io.ReadAll(io.LimitReader(s.in, maxInput+1))
+		if len(text) > maxInput {
+			err = fmt.Errorf("stdin holds more than %d MiB", maxInput>>20)
+		}
 		read <- input{text, err}
 	}()
 	notice := time.NewTimer(noticeAfter)

@@ -65,9 +65,9 @@ func (t terminal) shown(text string) string {
 const spinEvery = 100 * time.Millisecond
 
 // spin shows that something is waited for, with the time that it took so far, until
-// stop is called. On what is no terminal it shows nothing.
+// stop is called. On what is no terminal, or cannot go back in a line, it shows nothing.
 func (t terminal) spin(what string) (stop func()) {
-	if !t.tty {
+	if !t.tty || os.Getenv("TERM") == "dumb" {
 		return func() {}
 	}
 	begin := time.Now()

@@ -25,7 +25,7 @@ type ChainOptions struct {
 }
 
 // Chain runs steps one after another. Outcomes are in their order; those of steps that
-// were not tried say so.
+// were not tried say so: those after one that failed, or that are cancelled by then.
 func Chain(ctx context.Context, e Engine, steps []Step, o ChainOptions) []Outcome {
 	observe := serial(o.Observe)
 	out := make([]Outcome, len(steps))
@@ -41,8 +41,12 @@ func Chain(ctx context.Context, e Engine, steps []Step, o ChainOptions) []Outcom
 		}
 		if prompt, err := s.Prompt.Fill(last, outputs); err != nil {
 			out[i] = refused(i, err, observe)
+		} else if t := s.Turn(prompt); cancelled(t) {
+			stopped = notTried(ctx)
+			out[i] = skip(i, stopped, observe)
+			continue
 		} else {
-			out[i] = run(ctx, e, i, s.Turn(prompt), observe)
+			out[i] = run(ctx, e, i, t, observe)
 		}
 		if out[i].Err != nil && !o.GoOn {
 			stopped = "not tried because an earlier step failed"

@@ -228,3 +228,44 @@ func TestChainEndsWithTheRequest(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 }
+
+// TestCancelledTurnsAreNotTried ends the first turn with its cancellation, as the engine
+// does.
+func TestCancelledTurnsAreNotTried(t *testing.T) {
+	cancelled := make(chan struct{})
+	three := func() []*engine.Turn {
+		ts := turns("a", "b", "c")
+		for _, t := range ts {
+			t.Cancelled = cancelled
+		}
+		return ts
+	}
+	end := sync.OnceFunc(func() { close(cancelled) })
+	observe := func(e Event) {
+		if _, done := e.Event.(*engine.Completed); done {
+			end()
+		}
+	}
+	want := []string{"a", "skipped", "skipped"}
+	if diff := cmp.Diff(want, short(Parallel(t.Context(), &fake{}, three(), ParallelOptions{Max: 1, Observe: observe}))); diff != "" {
+		t.Error(diff)
+	}
+	cancelled = make(chan struct{})
+	end = sync.OnceFunc(func() { close(cancelled) })
+	var steps []Step
+	for _, turn := range three() {
+		steps = append(steps, Step{Turn: func(string) *engine.Turn { return turn }})
+	}
+	for _, goOn := range []bool{false, true} {
+		out := Chain(t.Context(), &fake{}, steps, ChainOptions{GoOn: goOn, Observe: observe})
+		if goOn {
+			want[0] = "skipped" // the steps are cancelled by now
+		}
+		if diff := cmp.Diff(want, short(out)); diff != "" {
+			t.Error(diff)
+		}
+		if out[2].Err.Message != "not tried because the request was cancelled" {
+			t.Error(out[2].Err)
+		}
+	}
+}

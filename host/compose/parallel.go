@@ -21,7 +21,8 @@ type ParallelOptions struct {
 var errFailFast = errors.New("another one failed")
 
 // Parallel runs turns side by side and returns when the last one has ended; outcomes
-// are in the order of the turns. They begin in that order, too.
+// are in the order of the turns. They begin in that order, too; those that are cancelled
+// by then are not tried.
 func Parallel(ctx context.Context, e Engine, turns []*engine.Turn, o ParallelOptions) []Outcome {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -36,8 +37,9 @@ func Parallel(ctx context.Context, e Engine, turns []*engine.Turn, o ParallelOpt
 		select {
 		case places <- struct{}{}:
 		case <-ctx.Done():
+		case <-t.Cancelled:
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || cancelled(t) {
 			out[i] = skip(i, notTried(ctx), observe)
 			continue
 		}
@@ -54,6 +56,16 @@ func Parallel(ctx context.Context, e Engine, turns []*engine.Turn, o ParallelOpt
 	}
 	wg.Wait()
 	return out
+}
+
+// cancelled says whether a turn is to end before it has begun.
+func cancelled(t *engine.Turn) bool {
+	select {
+	case <-t.Cancelled: // nil: never
+		return true
+	default:
+		return false
+	}
 }
 
 // notTried says why a turn is not tried.

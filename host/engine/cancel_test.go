@@ -200,3 +200,33 @@ func TestExecutionsThatWereRefused(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// TestCancelledByItself ends a turn that runs, and one that has not begun, as Cancel does.
+func TestCancelledByItself(t *testing.T) {
+	f := newFakes(t)
+	f.add("b", nil, patient(false))
+	e := New(Config{Backends: f})
+	cancelled := make(chan struct{})
+	turn := &Turn{Model: "b", Messages: say("hi"), Cancelled: cancelled}
+	id, end := begin(t, e, turn)
+	close(cancelled)
+	if got := <-end; got.err != nil || got.answer.Reason != FinishInterrupted {
+		t.Errorf("%+v", got)
+	}
+	if record, err := e.Execution("", id); err != nil || record.State != StateCancelled {
+		t.Errorf("%+v, %v", record, err)
+	}
+	// Whether the next one is ended before it begins or just after it is the same to who
+	// asked for it: it is over.
+	x, err := e.Execute(t.Context(), turn)
+	if err != nil {
+		if AsError(err).Code != CodeCanceled {
+			t.Error(err)
+		}
+		return
+	}
+	defer x.Close()
+	if a, err := Collect(x); err != nil || a.Reason != FinishInterrupted {
+		t.Errorf("%+v, %v", a, err)
+	}
+}

@@ -194,6 +194,9 @@ func (e *Engine) execute(ctx context.Context, t *Turn) (*Execution, error) {
 		ID: x.ID, Owner: t.Owner, RequestID: t.RequestID, Dialect: t.Dialect, Backend: x.Backend, Model: x.Model,
 		Mode: p.turn.Mode, Session: x.Session, Queued: begin,
 	}, x.cancel)
+	if t.Cancelled != nil {
+		go known.follow(t.Cancelled, e.cutWait)
+	}
 	if err := x.enter(p.info, known); err != nil {
 		x.cancel(nil)
 		known.Failed(err)

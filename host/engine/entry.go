@@ -112,6 +112,16 @@ func (e *entry) cancel(wait time.Duration) bool {
 	return goesOn
 }
 
+// follow cancels the execution when somebody closes cancelled. It returns at the latest
+// when the execution is over.
+func (e *entry) follow(cancelled <-chan struct{}, wait time.Duration) {
+	select {
+	case <-cancelled:
+		e.cancel(wait)
+	case <-e.done:
+	}
+}
+
 // mark notes that the end was asked for; x is nil when it needs no interrupt.
 func (e *entry) mark(wait time.Duration) (x *Execution, goesOn bool) {
 	e.mu.Lock()

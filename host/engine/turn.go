@@ -56,6 +56,9 @@ type Turn struct {
 	Session *Session
 	// Watcher follows the turn once it runs; nil: nobody does.
 	Watcher Watcher
+	// Cancelled is closed when the turn is to end as by Engine.Cancel, also before it
+	// has begun; nil: never.
+	Cancelled <-chan struct{}
 }
 
 // WantedMode is the turn's mode, as far as it is known before its session and its alias

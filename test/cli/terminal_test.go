@@ -226,3 +226,17 @@ func TestDeleteAsks(t *testing.T) {
 		t.Errorf("the sessions are %s", shown)
 	}
 }
+
+// TestDumbTerminal shows that one that knows no escape sequences gets none.
+func TestDumbTerminal(t *testing.T) {
+	h := newHome(t)
+	h.env = append(h.env, "TERM=dumb", "NO_COLOR=")
+	s := h.open(t, 20, "-m", "echo/slow", "one two")
+	s.exits(0)
+	s.expect("one two\nsession ")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if written := s.written.String(); strings.Contains(written, escape) {
+		t.Errorf("it gets %q", written)
+	}
+}

@@ -55,7 +55,7 @@ func (d *Dialect) chain(w http.ResponseWriter, r *http.Request, _ httprouter.Par
 	}
 	place := func(e *event, index int) { e.Step, e.Backend = index+1, cmp.Or(e.Backend, turns[index].Backend) }
 	begin := time.Now()
-	return composite(w, r, q.OutputFormat, place, func(ctx context.Context, observe compose.Observer) any {
+	return d.composite(w, r, q.OutputFormat, turns, place, func(ctx context.Context, observe compose.Observer) any {
 		goOn := q.StopOnFailure != nil && !*q.StopOnFailure
 		outcomes := compose.Chain(ctx, d.engine, steps, compose.ChainOptions{GoOn: goOn, Observe: observe})
 		a := chainAnswer{

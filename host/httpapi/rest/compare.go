@@ -71,7 +71,7 @@ func (d *Dialect) compare(w http.ResponseWriter, r *http.Request, _ httprouter.P
 		o.Max = 1
 	}
 	begin := time.Now()
-	return composite(w, r, format, placeIndex(turns), func(ctx context.Context, observe compose.Observer) any {
+	return d.composite(w, r, format, turns, placeIndex(turns), func(ctx context.Context, observe compose.Observer) any {
 		o.Observe = observe
 		a := compareAnswer{Prompt: *q.Prompt, Backends: backends}
 		for i, outcome := range compose.Parallel(ctx, d.engine, turns, o) {

@@ -20,7 +20,8 @@ const (
 
 // composite runs the turns of one request: run is given an observer, and returns the
 // answer. place tells an event which turn it belongs to.
-func composite(w http.ResponseWriter, r *http.Request, format string, place func(*event, int), run func(context.Context, compose.Observer) any) error {
+func (d *Dialect) composite(w http.ResponseWriter, r *http.Request, format string, turns []*engine.Turn, place func(*event, int), run func(context.Context, compose.Observer) any) error {
+	defer d.requests.begin(r, turns)()
 	stream, asSSE := wantsEvents(r, format)
 	if !stream {
 		httpapi.WriteJSON(w, http.StatusOK, "application/json", run(r.Context(), nil))

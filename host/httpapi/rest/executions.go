@@ -78,6 +78,12 @@ func (d *Dialect) executions(w http.ResponseWriter, r *http.Request, _ httproute
 	if err != nil {
 		return err
 	}
+	d.list(w, r, f)
+	return nil
+}
+
+// list answers with the executions that a filter takes.
+func (d *Dialect) list(w http.ResponseWriter, r *http.Request, f engine.Filter) {
 	out := struct {
 		Executions []execution `json:"executions"`
 	}{[]execution{}}
@@ -85,7 +91,6 @@ func (d *Dialect) executions(w http.ResponseWriter, r *http.Request, _ httproute
 		out.Executions = append(out.Executions, executionOf(record))
 	}
 	httpapi.WriteJSON(w, http.StatusOK, "application/json", out)
-	return nil
 }
 
 // filterOf reads the parameters of a list. One that is not known is an error: the list

@@ -75,7 +75,7 @@ func (d *Dialect) parallel(w http.ResponseWriter, r *http.Request, _ httprouter.
 		})
 	}
 	begin := time.Now()
-	return composite(w, r, q.OutputFormat, placeIndex(turns), func(ctx context.Context, observe compose.Observer) any {
+	return d.composite(w, r, q.OutputFormat, turns, placeIndex(turns), func(ctx context.Context, observe compose.Observer) any {
 		o.Observe = observe
 		outcomes := compose.Parallel(ctx, d.engine, turns, o)
 		a := parallelAnswer{TotalTasks: len(turns), Completed: succeeded(outcomes), TotalDurationMS: time.Since(begin).Milliseconds()}

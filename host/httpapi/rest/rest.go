@@ -48,8 +48,9 @@ type Config struct {
 
 // Dialect speaks REST.
 type Dialect struct {
-	engine Engine
-	config Config
+	engine   Engine
+	config   Config
+	requests requests
 }
 
 // New makes the dialect.
@@ -83,6 +84,7 @@ func (d *Dialect) Routes() []httpapi.Route {
 		{Method: http.MethodGet, Pattern: "/api/v1/executions", OperationID: "listExecutions", Handle: d.executions},
 		{Method: http.MethodGet, Pattern: "/api/v1/executions/:id", OperationID: "getExecution", Handle: d.execution},
 		{Method: http.MethodPost, Pattern: "/api/v1/executions/:id/cancel", OperationID: "cancelExecution", Handle: d.cancel},
+		{Method: http.MethodPost, Pattern: "/api/v1/requests/:id/cancel", OperationID: "cancelRequest", Handle: d.cancelRequest},
 	}
 }
 

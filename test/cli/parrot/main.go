@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/clinvk/clinvk/plugins"
@@ -24,11 +26,18 @@ func (parrot) Health(context.Context, bool) (plugins.Health, error) {
 	return plugins.Health{State: plugins.HealthReady}, nil
 }
 
+// Models other than the default leave a file with the prompt's name in the working
+// directory when they have begun, and go on: slow until it is interrupted, deaf for ever.
+const (
+	slow = "slow"
+	deaf = "deaf"
+)
+
 func (parrot) Models(context.Context) ([]plugins.Model, error) {
-	return []plugins.Model{{ID: "grey", Default: true}}, nil
+	return []plugins.Model{{ID: "grey", Default: true}, {ID: slow}, {ID: deaf}}, nil
 }
 
-func (parrot) Execute(_ context.Context, turn *plugins.Turn, out *plugins.Stream) error {
+func (parrot) Execute(ctx context.Context, turn *plugins.Turn, out *plugins.Stream) error {
 	var heard []string
 	for _, m := range turn.Messages {
 		for _, p := range m.Parts {
@@ -40,9 +49,25 @@ func (parrot) Execute(_ context.Context, turn *plugins.Turn, out *plugins.Stream
 	if err := out.Started("grey", false); err != nil {
 		return err
 	}
-	if err := out.Text("heard: " + strings.Join(heard, ", ")); err != nil {
+	text := strings.Join(heard, ", ")
+	if err := out.Text("heard: " + text); err != nil {
 		return err
 	}
-	out.Finish(plugins.Finish{})
-	return nil
+	if turn.Model != slow && turn.Model != deaf {
+		out.Finish(plugins.Finish{})
+		return nil
+	}
+	if err := os.WriteFile(filepath.Join(turn.WorkingDir, filepath.Base(text)), nil, 0o600); err != nil {
+		return err
+	}
+	if turn.Model == deaf {
+		select {}
+	}
+	select {
+	case <-turn.Interrupted:
+		out.Finish(plugins.Finish{Reason: plugins.FinishInterrupted})
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
