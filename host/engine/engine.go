@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -275,10 +276,11 @@ func (e *Engine) prepare(t *Turn, to target) *Turn {
 		c.Timeout = config.Timeout
 	}
 	if a := to.alias; a != nil {
-		if a.Mode != ModeUnspecified {
+		own := cmp.Or(t.Session, &Session{})
+		if a.Mode != ModeUnspecified && !own.OwnMode {
 			c.Mode = a.Mode
 		}
-		if a.WorkingDir != "" {
+		if a.WorkingDir != "" && !own.OwnDir {
 			c.WorkingDir = a.WorkingDir
 		}
 		if a.Approval != ApprovalUnspecified {

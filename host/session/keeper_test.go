@@ -34,7 +34,7 @@ func (f *fake) Execute(_ context.Context, t *engine.Turn) (*engine.Execution, er
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turns = append(f.turns, t)
-	backend, _, err := f.Resolve(t)
+	to, err := f.Resolve(t)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (f *fake) Execute(_ context.Context, t *engine.Turn) (*engine.Execution, er
 	if events == nil {
 		return nil, err
 	}
-	return engine.ReplayTurn(t, backend, func() (engine.Event, error) {
+	return engine.ReplayTurn(t, to.Backend, func() (engine.Event, error) {
 		if len(events) > 0 {
 			ev := events[0]
 			events = events[1:]
@@ -61,7 +61,8 @@ func (f *fake) Preview(_ context.Context, t *engine.Turn) (*engine.Preview, erro
 }
 
 // Resolve knows the backends a and b, and the alias fast for a.
-func (f *fake) Resolve(t *engine.Turn) (backend, name string, err error) {
+func (f *fake) Resolve(t *engine.Turn) (engine.Resolved, error) {
+	var backend string
 	switch {
 	case t.Backend != "":
 		backend = t.Backend
@@ -73,13 +74,13 @@ func (f *fake) Resolve(t *engine.Turn) (backend, name string, err error) {
 		backend, _, _ = strings.Cut(t.Model, "/")
 	}
 	if backend != "a" && backend != "b" {
-		return "", "", engine.Errorf(engine.CodeModelNotFound, "no %s", backend)
+		return engine.Resolved{}, engine.Errorf(engine.CodeModelNotFound, "no %s", backend)
 	}
-	name = t.Model
+	name := t.Model
 	if t.Backend != "" && t.Model != "" || name == "" {
 		name = strings.TrimSuffix(backend+"/"+strings.TrimPrefix(t.Model, backend+"/"), "/")
 	}
-	return backend, name, nil
+	return engine.Resolved{Backend: backend, Name: name, Mode: t.WantedMode(), WorkingDir: t.WorkingDir}, nil
 }
 
 func (f *fake) Backend(name string) (engine.BackendInfo, error) {
@@ -296,8 +297,8 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("what a has forgotten: %s", diff)
 	}
 	w.must(t, ask("four", engine.Keep{ID: id}))
-	if backend, _, _ := w.Resolve(w.last()); backend != "b" || string(w.last().Session.Token) != "token 3" {
-		t.Errorf("%s answered, with token %q", backend, w.last().Session.Token)
+	if to, _ := w.Resolve(w.last()); to.Backend != "b" || string(w.last().Session.Token) != "token 3" {
+		t.Errorf("%s answered, with token %q", to.Backend, w.last().Session.Token)
 	}
 }
 

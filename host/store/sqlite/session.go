@@ -13,7 +13,7 @@ import (
 )
 
 // columns of sessions, in the order of scan.
-const columns = `s.owner, s.name, s.parent, s.backend, s.model, s.mode, s.workdir, s.system, s.title, s.status, s.tags, s.metadata, s.token,
+const columns = `s.owner, s.name, s.parent, s.backend, s.model, s.mode, s.workdir, s.system, s.title, s.status, s.tags, s.metadata, s.token, s.torn,
 	s.created, s.updated, s.turns, s.input_tokens, s.output_tokens, s.cached_tokens, s.reasoning_tokens`
 
 // CreateSession makes a session, with first as its first turn unless that is nil, and
@@ -31,6 +31,48 @@ func (s *Store) CreateSession(ctx context.Context, x *store.Session, first *stor
 		}
 		return reread(ctx, tx, row, x)
 	})
+}
+
+// DraftSession makes a session that is leased, as by Lease, for the turn that is to be
+// its first. Released without one it is no more, and so it is when its process ends. It
+// sets what the store sets in x, and fails with store.ErrExists, and with store.ErrBusy
+// when that one is leased.
+func (s *Store) DraftSession(ctx context.Context, x *store.Session) (release func(), err error) {
+	return s.take(ctx, "beginning session "+x.ID, func(tx *sql.Tx) (int64, error) {
+		if err := s.removeDraft(ctx, tx, x.Owner, x.ID); err != nil {
+			return 0, err
+		}
+		row, err := insertDraft(ctx, tx, x)
+		if err != nil {
+			return 0, err
+		}
+		return row, reread(ctx, tx, row, x)
+	})
+}
+
+// removeDraft makes room where a process has left a draft. It fails with store.ErrBusy
+// when the session that is there is leased.
+func (s *Store) removeDraft(ctx context.Context, tx *sql.Tx, owner, id string) error {
+	row, err := rowOf(ctx, tx, owner, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.mustBeFree(ctx, tx, row); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM sessions WHERE id = ? AND draft = 1", row)
+	return err
+}
+
+func insertDraft(ctx context.Context, tx *sql.Tx, x *store.Session) (row int64, err error) {
+	if row, err = insertSession(ctx, tx, x); err != nil {
+		return 0, err
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE sessions SET draft = 1 WHERE id = ?", row)
+	return row, err
 }
 
 func insertSession(ctx context.Context, tx *sql.Tx, x *store.Session) (row int64, err error) {
@@ -163,7 +205,7 @@ func scan(row interface{ Scan(dest ...any) error }) (*store.Session, error) {
 	x := &store.Session{}
 	var tags, metadata string
 	var created, updated int64
-	err := row.Scan(&x.Owner, &x.ID, &x.ParentID, &x.Backend, &x.Model, &x.Mode, &x.WorkingDir, &x.System, &x.Title, &x.Status, &tags, &metadata, &x.Token,
+	err := row.Scan(&x.Owner, &x.ID, &x.ParentID, &x.Backend, &x.Model, &x.Mode, &x.WorkingDir, &x.System, &x.Title, &x.Status, &tags, &metadata, &x.Token, &x.Torn,
 		&created, &updated, &x.Turns, &x.Usage.Input, &x.Usage.Output, &x.Usage.Cached, &x.Usage.Reasoning)
 	if err != nil {
 		return nil, err

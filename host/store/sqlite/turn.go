@@ -36,7 +36,8 @@ func appendTo(ctx context.Context, tx *sql.Tx, row int64, a store.Append) (seq i
 	t, u := a.Turn, a.Turn.Usage
 	// Two changes of one session never have the same time, whatever the clock does.
 	updated = max(time.Now().UnixNano(), updated+1)
-	_, err = tx.ExecContext(ctx, `UPDATE sessions SET turns = ?1, updated = ?2, token = CASE WHEN ?3 IN ('', backend) THEN token END,
+	_, err = tx.ExecContext(ctx, `UPDATE sessions SET turns = ?1, updated = ?2, draft = 0,
+		token = CASE WHEN ?3 IN ('', backend) THEN token END, torn = CASE WHEN ?3 IN ('', backend) THEN torn ELSE 0 END,
 		backend = coalesce(nullif(?3, ''), backend), model = CASE ?3 WHEN '' THEN model ELSE ?4 END,
 		input_tokens = input_tokens + ?5, output_tokens = output_tokens + ?6,
 		cached_tokens = cached_tokens + ?7, reasoning_tokens = reasoning_tokens + ?8 WHERE id = ?9`,
@@ -95,45 +96,46 @@ func readTurns(ctx context.Context, tx *sql.Tx, row int64) (turns []store.Sessio
 }
 
 // ForkSession makes the session to with the turns, and their usage, that the session
-// from has now. to needs ID; what it leaves empty is taken from the original. The
-// token never is, because two conversations must not go on under one, and the model
-// not with another backend. It sets what the store sets in to, and fails with
-// store.ErrNotFound and store.ErrExists.
+// from has now. It is a draft, as one of DraftSession. to needs ID; what it leaves empty
+// is taken from the original. The token never is, because two conversations must not go
+// on under one, and the model not with another backend. It sets what the store sets in
+// to, and fails with store.ErrNotFound and store.ErrExists.
 //
-// token is what the original had then; nil while it is leased, since the backend's
-// session may hold more by then than the turns that were copied.
-func (s *Store) ForkSession(ctx context.Context, owner, from string, to *store.Session) (token []byte, err error) {
-	err = s.update(ctx, "forking session "+from, func(tx *sql.Tx) error {
+// token is what the original had then; nil while it is leased or torn, since the
+// backend's session may hold more then than the turns that were copied.
+func (s *Store) ForkSession(ctx context.Context, owner, from string, to *store.Session) (token []byte, release func(), err error) {
+	release, err = s.take(ctx, "forking session "+from, func(tx *sql.Tx) (int64, error) {
 		original, err := rowOf(ctx, tx, owner, from)
 		if err != nil {
-			return err
+			return 0, err
+		}
+		busy := s.mustBeFree(ctx, tx, original)
+		if busy != nil && !errors.Is(busy, store.ErrBusy) {
+			return 0, busy
 		}
 		x, err := readSession(ctx, tx, owner, from)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		switch err := s.mustBeFree(ctx, tx, original); {
-		case err == nil:
+		if busy == nil && !x.Torn {
 			token = x.Token
-		case !errors.Is(err, store.ErrBusy):
-			return err
 		}
 		copied := *to
 		copied.Owner, copied.ParentID = owner, from
 		inherit(&copied, x)
-		row, err := insertSession(ctx, tx, &copied)
+		row, err := insertDraft(ctx, tx, &copied)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if err := copyTurns(ctx, tx, original, row); err != nil {
-			return err
+			return 0, err
 		}
-		return reread(ctx, tx, row, to)
+		return row, reread(ctx, tx, row, to)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return token, nil
+	return token, release, nil
 }
 
 func inherit(to, from *store.Session) {
