@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -276,11 +275,11 @@ func (e *Engine) prepare(t *Turn, to target) *Turn {
 		c.Timeout = config.Timeout
 	}
 	if a := to.alias; a != nil {
-		own := cmp.Or(t.Session, &Session{})
-		if a.Mode != ModeUnspecified && !own.OwnMode {
+		settled := t.Session != nil && t.Session.Settled
+		if a.Mode != ModeUnspecified && !settled {
 			c.Mode = a.Mode
 		}
-		if a.WorkingDir != "" && !own.OwnDir {
+		if a.WorkingDir != "" && !settled {
 			c.WorkingDir = a.WorkingDir
 		}
 		if a.Approval != ApprovalUnspecified {

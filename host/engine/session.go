@@ -41,9 +41,9 @@ type Session struct {
 	// WorkingDir is where an agent works whom nobody tells another place, as the caller
 	// has made it; empty: in a private directory of the backend's.
 	WorkingDir string
-	// OwnMode and OwnDir say that the client itself asks for Turn.Mode and Turn.WorkingDir
-	// in a session that has its model already. They count before those of an alias then.
-	OwnMode, OwnDir bool
+	// Settled says that Turn.Model is the session's, and Turn.Mode and Turn.WorkingDir are
+	// what it had or what the client asks for now: they count before those of an alias.
+	Settled bool
 }
 
 // Watcher follows a turn as its client sees it. Its methods are called one at a time,

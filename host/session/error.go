@@ -56,3 +56,13 @@ func (k *Keeper) unsaved(err error) error {
 	k.log.Error("a session could not be saved or read", "error", err)
 	return e
 }
+
+// unplaced is the error for a directory of a session's own that cannot be used.
+func (k *Keeper) unplaced(id string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return k.unsaved(err)
+	}
+	e := engine.Errorf(engine.CodeStorage, "the working directory of session %s cannot be used (%w); see to that, or name another one with workdir", id, err)
+	e.Param = "workdir"
+	return e
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"regexp"
@@ -254,7 +253,7 @@ func (k *Keeper) place(c *conversation) (err error) {
 	}
 	s := c.session
 	if c.turn.Session.WorkingDir, err = k.dirs.make(s.Owner, s.ID); err != nil {
-		return k.unsaved(fmt.Errorf("making the working directory of session %s: %w", s.ID, err))
+		return k.unplaced(s.ID, err)
 	}
 	return nil
 }
@@ -285,7 +284,7 @@ func (k *Keeper) Preview(ctx context.Context, t *engine.Turn) (*engine.Preview, 
 		}
 		if c.homeless() {
 			if turn.Session.WorkingDir, err = k.dirs.find(t.Owner, c.session.ID); err != nil {
-				return nil, err
+				return nil, k.unplaced(c.session.ID, err)
 			}
 		}
 	}
@@ -313,7 +312,7 @@ func (k *Keeper) fork(ctx context.Context, c *conversation, parent *store.Sessio
 		return token, nil
 	}
 	if err := k.dirs.copy(parent.Owner, parent.ID, branch.ID); err != nil {
-		return nil, k.unsaved(fmt.Errorf("copying the working directory of session %s: %w", parent.ID, err))
+		return nil, k.unplaced(parent.ID, err)
 	}
 	return token, nil
 }
@@ -321,11 +320,10 @@ func (k *Keeper) fork(ctx context.Context, c *conversation, parent *store.Sessio
 // inherit gives the turn what it does not say itself: what the last one of its session
 // had. What an agent may do without being asked is not handed on.
 func (k *Keeper) inherit(t *engine.Turn, s *store.Session) (engine.Resolved, error) {
-	ownMode, ownDir := t.Mode != engine.ModeUnspecified, t.WorkingDir != ""
-	if !ownMode {
+	if t.Mode == engine.ModeUnspecified {
 		t.Mode = engine.ParseMode(s.Mode)
 	}
-	if !ownDir {
+	if t.WorkingDir == "" {
 		t.WorkingDir = s.WorkingDir
 	}
 	if t.System == "" {
@@ -333,7 +331,7 @@ func (k *Keeper) inherit(t *engine.Turn, s *store.Session) (engine.Resolved, err
 	}
 	if t.Model == "" && (t.Backend == "" || t.Backend == s.Backend) {
 		t.Backend, t.Model = "", s.Model
-		t.Session.OwnMode, t.Session.OwnDir = ownMode, ownDir
+		t.Session.Settled = true
 		if to, err := k.config.Engine.Resolve(t); err == nil {
 			return to, nil
 		}

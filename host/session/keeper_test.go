@@ -25,6 +25,7 @@ type fake struct {
 	mu      sync.Mutex
 	turns   []*engine.Turn
 	deleted []string
+	gone    bool // the configuration has no alias fixer any longer
 	bound   bool // backends find sessions only where they were made
 	media   []string
 	answer  func(t *engine.Turn) ([]engine.Event, error)
@@ -60,7 +61,8 @@ func (f *fake) Preview(_ context.Context, t *engine.Turn) (*engine.Preview, erro
 	return &engine.Preview{}, nil
 }
 
-// Resolve knows the backends a and b, and the alias fast for a.
+// Resolve knows the backends a and b, the alias fast for a, and fixer, which has agents of
+// b work in /pinned.
 func (f *fake) Resolve(t *engine.Turn) (engine.Resolved, error) {
 	var backend string
 	switch {
@@ -68,6 +70,8 @@ func (f *fake) Resolve(t *engine.Turn) (engine.Resolved, error) {
 		backend = t.Backend
 	case t.Model == "fast":
 		backend = "a"
+	case t.Model == "fixer" && !f.gone:
+		return f.pinned(t), nil
 	case t.Model == "":
 		backend = "a"
 	default:
@@ -81,6 +85,14 @@ func (f *fake) Resolve(t *engine.Turn) (engine.Resolved, error) {
 		name = strings.TrimSuffix(backend+"/"+strings.TrimPrefix(t.Model, backend+"/"), "/")
 	}
 	return engine.Resolved{Backend: backend, Name: name, Mode: t.WantedMode(), WorkingDir: t.WorkingDir}, nil
+}
+
+func (f *fake) pinned(t *engine.Turn) engine.Resolved {
+	to := engine.Resolved{Backend: "b", Name: "fixer", Mode: engine.ModeAgent, WorkingDir: "/pinned"}
+	if t.Session != nil && t.Session.Settled {
+		to.Mode, to.WorkingDir = t.Mode, t.WorkingDir
+	}
+	return to
 }
 
 func (f *fake) Backend(name string) (engine.BackendInfo, error) {
@@ -110,11 +122,13 @@ type world struct {
 	*fake
 	*session.Keeper
 	store *sqlite.Store
+	path  string // of the store
 }
 
 func newWorld(t *testing.T, change ...func(*session.Config)) *world {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "s.db")})
+	path := filepath.Join(t.TempDir(), "s.db")
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +143,7 @@ func newWorld(t *testing.T, change ...func(*session.Config)) *world {
 	for _, each := range change {
 		each(&c)
 	}
-	return &world{f, session.New(c), s}
+	return &world{f, session.New(c), s, path}
 }
 
 func ask(text string, k engine.Keep) *engine.Turn {
@@ -190,7 +204,7 @@ func TestContinue(t *testing.T) {
 	if diff := cmp.Diff([]string{"one", "answer to 1", "two"}, texts(turn.Messages)); diff != "" {
 		t.Error(diff)
 	}
-	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2}
+	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2, Settled: true}
 	if diff := cmp.Diff(want, turn.Session); diff != "" {
 		t.Error(diff)
 	}
@@ -317,7 +331,7 @@ func TestHandOverFails(t *testing.T) {
 	}
 	w.answer = w.echo
 	w.must(t, ask("three", engine.Keep{ID: id}))
-	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2}
+	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2, Settled: true}
 	if diff := cmp.Diff(want, w.last().Session); diff != "" || w.deleted != nil {
 		t.Errorf("%s, forgotten: %q", diff, w.deleted)
 	}
@@ -330,7 +344,7 @@ func TestFork(t *testing.T) {
 	if branch == id {
 		t.Fatal("it is the same session")
 	}
-	if want := (&engine.Session{ID: branch, Token: []byte("token 1"), Held: 2, Fork: true}); !cmp.Equal(want, w.last().Session) {
+	if want := (&engine.Session{ID: branch, Token: []byte("token 1"), Held: 2, Fork: true, Settled: true}); !cmp.Equal(want, w.last().Session) {
 		t.Errorf("%+v", w.last().Session)
 	}
 	w.must(t, ask("right", engine.Keep{ID: id}))
