@@ -157,8 +157,8 @@ func (k *Keeper) begin(ctx context.Context, c *conversation) (err error) {
 		return invalid("fork", "fork needs the session that is to be branched: set session_id")
 	}
 	if c.to, err = k.config.Engine.Resolve(t); err != nil {
-		t.Watcher = nil // the engine refuses it, and counts that
-		return nil
+		t.Watcher = nil
+		return nil //nolint:nilerr // the engine refuses it, and counts that
 	}
 	s := &store.Session{
 		ID: keep.ID, Owner: t.Owner, Backend: c.to.Backend, Model: c.to.Name, Mode: c.to.Mode.String(), WorkingDir: c.dir(), System: t.System,
