@@ -128,3 +128,15 @@ func TestCrash(t *testing.T) {
 		t.Error("the new one is not used")
 	}
 }
+
+// TestGoneMeanwhile: a session whose first turn fails between a look at it and the attempt
+// to take it was busy, and not unknown.
+func TestGoneMeanwhile(t *testing.T) {
+	f := &failing{}
+	w := newWorld(t, func(c *session.Config) { f.Store, c.Store = c.Store, f })
+	named := engine.Keep{ID: "new", Create: true}
+	w.must(t, ask("one", named))
+	f.lease = store.ErrNotFound
+	_, _, err := w.run(t, ask("two", named))
+	conflict(t, err)
+}

@@ -207,6 +207,9 @@ func (k *Keeper) resume(ctx context.Context, c *conversation, s *store.Session) 
 func (k *Keeper) take(ctx context.Context, c *conversation, s *store.Session) (token []byte, err error) {
 	if c.release, err = k.config.Store.Lease(ctx, s.Owner, s.ID); err != nil {
 		c.release = func() {}
+		if c.turn.Keep.Create && errors.Is(err, store.ErrNotFound) {
+			err = store.ErrBusy // its first turn has failed this moment
+		}
 		return nil, k.explain(s.ID, err)
 	}
 	// It may have got a turn since it was found.

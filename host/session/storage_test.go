@@ -12,10 +12,17 @@ import (
 	"github.com/clinvk/clinvk/host/store"
 )
 
-// failing is a store that can write nothing for a time.
+// failing is a store that fails for a time.
 type failing struct {
 	session.Store
-	draft, turn error
+	lease, draft, turn error
+}
+
+func (f *failing) Lease(ctx context.Context, owner, id string) (func(), error) {
+	if f.lease != nil {
+		return nil, f.lease
+	}
+	return f.Store.Lease(ctx, owner, id)
 }
 
 func (f *failing) DraftSession(ctx context.Context, s *store.Session) (func(), error) {

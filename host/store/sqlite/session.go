@@ -34,7 +34,7 @@ func (s *Store) CreateSession(ctx context.Context, x *store.Session, first *stor
 }
 
 // DraftSession makes a session that is leased, as by Lease, for the turn that is to be
-// its first. Released without one it is no more, and so it is when its process ends. It
+// its first. Until then it is the last in lists. Released without one it is no more, and so it is when its process ends. It
 // sets what the store sets in x, and fails with store.ErrExists, and with store.ErrBusy
 // when that one is leased.
 func (s *Store) DraftSession(ctx context.Context, x *store.Session) (release func(), err error) {
@@ -67,11 +67,12 @@ func (s *Store) removeDraft(ctx context.Context, tx *sql.Tx, owner, id string) e
 	return err
 }
 
+// insertDraft is insertSession for what is not to come before any session in a list.
 func insertDraft(ctx context.Context, tx *sql.Tx, x *store.Session) (row int64, err error) {
 	if row, err = insertSession(ctx, tx, x); err != nil {
 		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE sessions SET draft = 1 WHERE id = ?", row)
+	_, err = tx.ExecContext(ctx, "UPDATE sessions SET draft = 1, updated = 0 WHERE id = ?", row)
 	return row, err
 }
 
@@ -210,7 +211,7 @@ func scan(row interface{ Scan(dest ...any) error }) (*store.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.Created, x.Updated = fromNanos(created), fromNanos(updated)
+	x.Created, x.Updated = fromNanos(created), fromNanos(max(created, updated))
 	if err := json.Unmarshal([]byte(tags), &x.Tags); err != nil {
 		return nil, fmt.Errorf("the tags of session %s: %w", x.ID, err)
 	}

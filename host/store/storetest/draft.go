@@ -19,7 +19,11 @@ func draft(t *testing.T, s Sessions, id string) (release func()) {
 }
 
 func testDraft(t *testing.T, s Sessions) {
+	create(t, s, store.Session{ID: "kept", Created: at(0)})
 	release := draft(t, s, "a")
+	if names, _ := ids(t, s, "", store.Filter{}); !cmp.Equal(names, []string{"kept", "a"}) {
+		t.Errorf("the list is %v", names)
+	}
 	_, err := s.DraftSession(t.Context(), &store.Session{ID: "a"})
 	busy(t, "a second draft", err)
 	_, err = s.Lease(t.Context(), "", "a")
@@ -30,7 +34,7 @@ func testDraft(t *testing.T, s Sessions) {
 	release()
 	_, err = s.Session(t.Context(), "", "a")
 	absent(t, "a draft without a turn", err)
-	for _, f := range []store.Filter{{}, {Tag: "x"}, {Query: "elephant"}} {
+	for _, f := range []store.Filter{{Tag: "x"}, {Query: "elephant"}} {
 		if names, total := ids(t, s, "", f); len(names) != 0 || total != 0 {
 			t.Errorf("%+v finds %v (%d)", f, names, total)
 		}
@@ -41,8 +45,11 @@ func testDraft(t *testing.T, s Sessions) {
 		t.Errorf("pruning removes %+v, %v", gone, err)
 	}
 	release()
-	if got := read(t, s, "a"); got.Turns != 1 || got.Torn {
+	if got := read(t, s, "a"); got.Turns != 1 || got.Torn || !got.Updated.After(got.Created) {
 		t.Errorf("with a turn it is %+v", got)
+	}
+	if names, total := ids(t, s, "", store.Filter{}); !cmp.Equal(names, []string{"a", "kept"}) || total != 2 {
+		t.Errorf("the list is %v (%d)", names, total)
 	}
 	if _, err := s.DraftSession(t.Context(), &store.Session{ID: "a"}); !errors.Is(err, store.ErrExists) {
 		t.Errorf("a draft of what is there: %v", err)
@@ -102,7 +109,7 @@ func testClosedDraft(t *testing.T, first Sessions, again func(*testing.T) Sessio
 	if diff := cmp.Diff([]store.Deleted{{ID: "new"}, {ID: "branch", Backend: "claude"}}, gone); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	if names, _ := ids(t, second, "", store.Filter{}); !cmp.Equal(names, []string{"begun", "kept"}) {
+	if names, _ := ids(t, second, "", store.Filter{}); !cmp.Equal(names, []string{"kept", "begun"}) {
 		t.Errorf("there are %v", names)
 	}
 	lease(t, second, "kept")

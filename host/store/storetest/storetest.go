@@ -17,7 +17,7 @@ type Sessions interface {
 	// what the store sets in s. It fails with store.ErrExists.
 	CreateSession(ctx context.Context, s *store.Session, first *store.Append) error
 	// DraftSession makes a session that is leased, for the turn that is to be its first.
-	// Released without one it is no more; when its process ends PruneSessions deletes it. It
+	// Until then it is the last in lists. Released without one it is no more; when its process ends PruneSessions deletes it. It
 	// fails with store.ErrExists, and with store.ErrBusy when that one is leased.
 	DraftSession(ctx context.Context, s *store.Session) (release func(), err error)
 	// Session returns one session.
