@@ -196,7 +196,7 @@ func (c *conversation) save(model, reason, status string, usage engine.Usage, to
 			User: encode(messagesOf(c.new)), Assistant: encode(parts), Backend: c.to.Backend, Model: model, FinishReason: reason,
 			Created: time.Now(),
 		},
-		Text: searchText(c.new, parts),
+		Text: searchText(c.new, parts), Release: true,
 		Change: store.Change{
 			Model: &c.to.Name, // what to ask for again, and not the backend's word for what answered
 			Mode:  new(c.to.Mode.String()), WorkingDir: new(c.dir()), System: &c.turn.System, Status: &status, Token: &token,

@@ -69,6 +69,8 @@ type Append struct {
 	Text string
 	// Change is what else changes.
 	Change Change
+	// Release gives the caller's lease back with it, to spare a write of its own.
+	Release bool
 }
 
 // MaxText bounds what a turn is found by: to index a megabyte takes half a second,

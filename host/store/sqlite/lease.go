@@ -52,7 +52,9 @@ func (s *Store) take(ctx context.Context, what string, find func(*sql.Tx) (row i
 // it is free from the beginning: the file cannot always be told, as when there is no room
 // left.
 func (s *Store) release(ctx context.Context, row int64, key *byte, name string) {
-	s.leased.CompareAndDelete(row, key)
+	if !s.leased.CompareAndDelete(row, key) {
+		return // it was, with its turn
+	}
 	err := s.update(ctx, "giving a session back", func(tx *sql.Tx) error {
 		if _, again := s.leased.Load(row); again {
 			return nil

@@ -20,7 +20,7 @@ const columns = `s.owner, s.name, s.parent, s.backend, s.model, s.mode, s.workdi
 // sets what the store sets in x. It fails with store.ErrExists.
 func (s *Store) CreateSession(ctx context.Context, x *store.Session, first *store.Append) error {
 	return s.update(ctx, "creating session "+x.ID, func(tx *sql.Tx) error {
-		row, err := insertSession(ctx, tx, x)
+		row, err := insertSession(ctx, tx, x, false)
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (s *Store) DraftSession(ctx context.Context, x *store.Session) (release fun
 		if err := s.removeDraft(ctx, tx, x.Owner, x.ID); err != nil {
 			return 0, err
 		}
-		row, err := insertDraft(ctx, tx, x)
+		row, err := insertSession(ctx, tx, x, true)
 		if err != nil {
 			return 0, err
 		}
@@ -67,16 +67,8 @@ func (s *Store) removeDraft(ctx context.Context, tx *sql.Tx, owner, id string) e
 	return err
 }
 
-// insertDraft is insertSession for what is not to come before any session in a list.
-func insertDraft(ctx context.Context, tx *sql.Tx, x *store.Session) (row int64, err error) {
-	if row, err = insertSession(ctx, tx, x); err != nil {
-		return 0, err
-	}
-	_, err = tx.ExecContext(ctx, "UPDATE sessions SET draft = 1, updated = 0 WHERE id = ?", row)
-	return row, err
-}
-
-func insertSession(ctx context.Context, tx *sql.Tx, x *store.Session) (row int64, err error) {
+// insertSession adds a session. A draft is not to come before any other in a list.
+func insertSession(ctx context.Context, tx *sql.Tx, x *store.Session, draft bool) (row int64, err error) {
 	tags := tidy(x.Tags)
 	tagText, err := json.Marshal(tags)
 	if err != nil {
@@ -87,11 +79,15 @@ func insertSession(ctx context.Context, tx *sql.Tx, x *store.Session) (row int64
 		return 0, err
 	}
 	created := toNanos(x.Created)
+	updated := created
+	if draft {
+		updated = 0
+	}
 	result, err := tx.ExecContext(ctx, `INSERT INTO sessions
-		(owner, name, parent, backend, model, mode, workdir, system, title, status, tags, metadata, token, created, updated)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(owner, name, parent, backend, model, mode, workdir, system, title, status, tags, metadata, token, created, updated, draft)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		x.Owner, x.ID, x.ParentID, x.Backend, x.Model, x.Mode, x.WorkingDir, x.System, x.Title, x.Status,
-		string(tagText), string(metadata), orNull(x.Token), created, created)
+		string(tagText), string(metadata), orNull(x.Token), created, updated, draft)
 	if isTaken(err) {
 		return 0, store.ErrExists
 	}

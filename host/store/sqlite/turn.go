@@ -14,17 +14,22 @@ import (
 // number. It fails with store.ErrNotFound, and with store.ErrBusy when another store
 // has leased the session.
 func (s *Store) AppendTurn(ctx context.Context, owner, id string, a store.Append) (seq int, err error) {
+	var row int64
+	var lease any
 	err = s.update(ctx, "keeping a turn of session "+id, func(tx *sql.Tx) error {
-		row, err := rowOf(ctx, tx, owner, id)
-		if err != nil {
+		if row, err = rowOf(ctx, tx, owner, id); err != nil {
 			return err
 		}
 		if err := s.mayWrite(ctx, tx, row); err != nil {
 			return err
 		}
+		lease, _ = s.leased.Load(row)
 		seq, err = appendTo(ctx, tx, row, a)
 		return err
 	})
+	if err == nil && a.Release {
+		s.leased.CompareAndDelete(row, lease) // somebody may have taken it since
+	}
 	return seq, err
 }
 
@@ -36,12 +41,12 @@ func appendTo(ctx context.Context, tx *sql.Tx, row int64, a store.Append) (seq i
 	t, u := a.Turn, a.Turn.Usage
 	// Two changes of one session never have the same time, whatever the clock does.
 	updated = max(time.Now().UnixNano(), updated+1)
-	_, err = tx.ExecContext(ctx, `UPDATE sessions SET turns = ?1, updated = ?2, draft = 0,
+	_, err = tx.ExecContext(ctx, `UPDATE sessions SET turns = ?1, updated = ?2, draft = 0, lease_holder = CASE WHEN ?10 THEN '' ELSE lease_holder END,
 		token = CASE WHEN ?3 IN ('', backend) THEN token END, torn = CASE WHEN ?3 IN ('', backend) THEN torn ELSE 0 END,
 		backend = coalesce(nullif(?3, ''), backend), model = CASE ?3 WHEN '' THEN model ELSE ?4 END,
 		input_tokens = input_tokens + ?5, output_tokens = output_tokens + ?6,
 		cached_tokens = cached_tokens + ?7, reasoning_tokens = reasoning_tokens + ?8 WHERE id = ?9`,
-		seq, updated, t.Backend, t.Model, u.Input, u.Output, u.Cached, u.Reasoning, row)
+		seq, updated, t.Backend, t.Model, u.Input, u.Output, u.Cached, u.Reasoning, row, a.Release)
 	if err != nil {
 		return 0, err
 	}
@@ -123,7 +128,7 @@ func (s *Store) ForkSession(ctx context.Context, owner, from string, to *store.S
 		copied := *to
 		copied.Owner, copied.ParentID = owner, from
 		inherit(&copied, x)
-		row, err := insertDraft(ctx, tx, &copied)
+		row, err := insertSession(ctx, tx, &copied, true)
 		if err != nil {
 			return 0, err
 		}

@@ -65,6 +65,23 @@ func testDraft(t *testing.T, s Sessions) {
 	absent(t, "a branch without a turn", err)
 }
 
+// testRelease: a turn gives the lease back, and what does so once more takes none away.
+func testRelease(t *testing.T, s Sessions) {
+	release := draft(t, s, "a")
+	a := question("giraffe")
+	a.Release = true
+	appendTurn(t, s, "a", a)
+	second := lease(t, s, "a")
+	release()
+	_, err := s.Lease(t.Context(), "", "a")
+	busy(t, "what somebody has leased since", err)
+	appendTurn(t, s, "a", question("lion"))
+	_, err = s.Lease(t.Context(), "", "a")
+	busy(t, "what a turn has not given back", err)
+	second()
+	lease(t, s, "a")
+}
+
 // testTwoDraft: of two that begin the same session one is told so at its beginning,
 // whoever asks, and whether the first one's turn is written or not.
 func testTwoDraft(t *testing.T, first Sessions, again func(*testing.T) Sessions) {

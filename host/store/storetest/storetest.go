@@ -80,6 +80,7 @@ func TestSessions(t *testing.T, open func(t *testing.T) (first Sessions, again f
 		{"fork", testFork},
 		{"lease", testLease},
 		{"draft", testDraft},
+		{"turn that releases", testRelease},
 		{"count", testCount},
 		{"order", testOrder},
 		{"filter", testFilter},
