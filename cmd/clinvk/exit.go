@@ -26,6 +26,7 @@ var exitCodes = map[string]int{
 	"backend_unavailable": exitBackend, "model_not_found": exitBackend, "backend_unauthenticated": exitBackend,
 	"timeout": exitTimeout, "queue_timeout": exitTimeout, "cancelled": exitCancelled,
 	"invalid_request": exitGeneral, "unsupported": exitGeneral, "unauthorized": exitGeneral, "not_found": exitGeneral,
+	"storage_failed": exitSession,
 }
 
 // exitCode is how the process ends after an error.
