@@ -124,6 +124,7 @@ func (c *conversation) saveRest(reason, status string, cause *engine.Error) {
 	}
 	if err := c.save(model, reason, status, usage, nil); err != nil {
 		c.keeper.log.Error("what there was of a failed turn was not kept", "session", c.session.ID, "error", err)
+		c.unkept(nil)
 	}
 }
 

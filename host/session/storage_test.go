@@ -95,3 +95,30 @@ func TestUnsavedTurn(t *testing.T) {
 		t.Errorf("forgotten: %s", got)
 	}
 }
+
+// TestUnsavedRest: so it is when what there was of a failed turn could not be written. Of a
+// first turn nothing is left.
+func TestUnsavedRest(t *testing.T) {
+	f := &failing{}
+	w, home := homed(t, func(c *session.Config) { f.Store, c.Store = c.Store, f })
+	id, _ := w.must(t, ask("one", engine.Keep{}))
+	f.turn = store.ErrFull
+	w.answer = func(*engine.Turn) ([]engine.Event, error) {
+		return []engine.Event{&engine.Started{}, &engine.TextDelta{Text: "half"}}, engine.Errorf(engine.CodeOverloaded, "no")
+	}
+	for _, keep := range []engine.Keep{{ID: id}, {ID: "new", Create: true}, {ID: id, Fork: true}} {
+		_, _, err := w.run(t, ask("two", keep))
+		if e, ok := errors.AsType[*engine.Error](err); !ok || e.Code != engine.CodeOverloaded {
+			t.Errorf("%+v ends with %v", keep, err)
+		}
+	}
+	f.turn, w.answer = nil, w.echo
+	page, err := w.Sessions(t.Context(), "", store.Filter{})
+	if names := left(t, home); err != nil || page.Total != 1 || len(names) != 1 {
+		t.Errorf("left are %d sessions and %v, %v", page.Total, names, err)
+	}
+	w.must(t, ask("three", engine.Keep{ID: id}))
+	if got := w.last().Session; got.Token != nil {
+		t.Errorf("it goes on with %q", got.Token)
+	}
+}
