@@ -149,6 +149,7 @@ func (h *Host) openStore(ctx context.Context) {
 		h.counted.store = s
 	}
 	h.sessions = h.newSessions()
+	h.sessions.Tidy(ctx)
 	c.Engine = h.turns()
 	h.responses = responses.New(c)
 }

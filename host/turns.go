@@ -31,7 +31,7 @@ func (h *Host) turns() turns { return turns{h.engine, h.sessions} }
 func (h *Host) newSessions() *session.Keeper {
 	s := h.config.Settings.Session
 	c := session.Config{
-		Engine: h.engine, Logger: h.log, DefaultTags: s.DefaultTags, Retention: retention(s),
+		Engine: h.engine, Logger: h.log, Home: h.config.Settings.Home, DefaultTags: s.DefaultTags, Retention: retention(s),
 		OmitUsage: s.StoreTokenUsage != nil && !*s.StoreTokenUsage,
 	}
 	if h.store != nil {

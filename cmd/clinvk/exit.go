@@ -27,7 +27,7 @@ var exitCodes = map[string]int{
 	"backend_unavailable": exitBackend, "model_not_found": exitBackend, "backend_unauthenticated": exitBackend,
 	"timeout": exitTimeout, "queue_timeout": exitTimeout, "cancelled": exitCancelled,
 	"invalid_request": exitGeneral, "unsupported": exitGeneral, "unauthorized": exitGeneral, "not_found": exitGeneral,
-	"too_large": exitGeneral, "forbidden": exitGeneral,
+	"too_large": exitGeneral, "forbidden": exitGeneral, "storage_failed": exitSession,
 }
 
 // loadConfig loads the configuration; path empty: that of the home.

@@ -291,10 +291,11 @@ func (e *Engine) prepare(t *Turn, to target) *Turn {
 		c.Timeout = config.Timeout
 	}
 	if a := to.alias; a != nil {
-		if a.Mode != ModeUnspecified {
+		settled := t.Session != nil && t.Session.Settled
+		if a.Mode != ModeUnspecified && !settled {
 			c.Mode = a.Mode
 		}
-		if a.WorkingDir != "" {
+		if a.WorkingDir != "" && !settled {
 			c.WorkingDir = a.WorkingDir
 		}
 		if a.Approval != ApprovalUnspecified {

@@ -61,6 +61,8 @@ const (
 	// CodeInvalidOutput says that the answer does not match the schema that was asked
 	// for, also after it was asked for again: 502.
 	CodeInvalidOutput
+	// CodeStorage says that what was to be kept could not be written: 507.
+	CodeStorage
 	// CodeCanceled says that the client went away or cancelled: 499.
 	CodeCanceled
 )

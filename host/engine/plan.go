@@ -18,7 +18,8 @@ func (e *Engine) plan(t *Turn) (plan, error) {
 		return plan{}, err
 	}
 	p := plan{turn: e.prepare(t, to), to: to}
-	if p.turn.WorkingDir != "" {
+	switch s := p.turn.Session; {
+	case p.turn.WorkingDir != "":
 		if p.turn.WorkingDir, err = e.config.Load().WorkingDirs.check(p.turn.WorkingDir); err != nil {
 			return plan{}, err
 		}
@@ -28,6 +29,8 @@ func (e *Engine) plan(t *Turn) (plan, error) {
 			e.Param = FieldChoices
 			return plan{}, e
 		}
+	case s != nil && p.turn.Mode == ModeAgent:
+		p.turn.WorkingDir = s.WorkingDir // the server's own, whatever clients may name
 	}
 	p.info, _ = e.backends.Info(to.backend)
 	if p.ignored, err = check(to.backend, p.turn, p.info); err != nil {

@@ -36,16 +36,32 @@ type Session struct {
 	Held int
 	// Fork branches the backend's session instead of continuing it.
 	Fork bool
+	// WorkingDir is where an agent works whom nobody tells another place, as the caller
+	// has made it; empty: in a private directory of the backend's.
+	WorkingDir string
+	// Settled says that Turn.Model is the session's, and Turn.Mode and Turn.WorkingDir are
+	// what it had or what the client asks for now: they count before those of an alias.
+	Settled bool
 }
 
-// Resolve says which backend would answer a turn, and by which name Turn.Model alone asks
-// for the same again. The error is an *Error.
-func (e *Engine) Resolve(t *Turn) (backend, name string, err error) {
+// Resolved is where a turn goes, and what counts there.
+type Resolved struct {
+	Backend string
+	// Name is what Turn.Model alone asks for the same by.
+	Name string
+	Mode Mode
+	// WorkingDir that the turn or its alias names for an agent; empty: none.
+	WorkingDir string
+}
+
+// Resolve says where a turn would go. The error is an *Error.
+func (e *Engine) Resolve(t *Turn) (Resolved, error) {
 	to, err := e.route(t)
 	if err != nil {
-		return "", "", err
+		return Resolved{}, err
 	}
-	return to.backend, shownModel(t, to), nil
+	p := e.prepare(t, to)
+	return Resolved{Backend: to.backend, Name: shownModel(t, to), Mode: p.Mode, WorkingDir: p.WorkingDir}, nil
 }
 
 // DeleteSession has a backend forget a session of its own. One that keeps none, or

@@ -138,6 +138,8 @@ func problemStatus(e *engine.Error) (status int, code string) {
 		return UpstreamStatus(e), "upstream_failure"
 	case engine.CodeInvalidOutput:
 		return http.StatusBadGateway, "invalid_output"
+	case engine.CodeStorage:
+		return http.StatusInsufficientStorage, "storage_failed"
 	case engine.CodeUnsupported:
 		return http.StatusBadRequest, "unsupported"
 	case engine.CodeCanceled:

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,15 +17,14 @@ import (
 // conversation is a session with its turn under way. It is the turn's Watcher: the
 // engine calls it from one goroutine at a time.
 type conversation struct {
-	keeper         *Keeper
-	ctx            context.Context //nolint:containedctx // outlives the request: what was said is kept
-	turn           *engine.Turn
-	session        *store.Session
-	backend, model string           // that answer now; model is a name for Turn.Model
-	new            []engine.Message // what this turn adds
-	fresh          bool             // the session is not in the store yet
-	branch         bool             // it was made for this turn, as a copy
-	release        func()
+	keeper  *Keeper
+	ctx     context.Context //nolint:containedctx // outlives the request: what was said is kept
+	turn    *engine.Turn
+	session *store.Session
+	to      engine.Resolved  // where the turn goes
+	new     []engine.Message // what this turn adds
+	draft   bool             // the session was made for this turn, and ends with it unless it gets one
+	release func()
 
 	answer  engine.AnswerBuilder
 	started *engine.Started
@@ -54,6 +54,21 @@ func (c *conversation) Event(ev engine.Event) error {
 	return nil
 }
 
+// dir is what the session has for a working directory; chat mode leaves it alone.
+func (c *conversation) dir() string { return cmp.Or(c.to.WorkingDir, c.turn.WorkingDir) }
+
+// homeless says that the turn is an agent's whom nobody has told where to work.
+func (c *conversation) homeless() bool {
+	return c.keeper.config.Home != "" && c.to.Mode == engine.ModeAgent && c.to.WorkingDir == ""
+}
+
+// moves says that the backend would not find its session: it looks in the working
+// directory, which is another one now. A branch without one gets its own.
+func (c *conversation) moves(info engine.BackendInfo) bool {
+	moved := c.dir() != c.session.WorkingDir || c.turn.Keep.Fork && c.homeless()
+	return moved && info.Describe.GetCapabilities().GetSessions().GetBoundToWorkingDir()
+}
+
 func (c *conversation) completed(v *engine.Completed) error {
 	defer func() { c.release() }()
 	if c.large {
@@ -66,10 +81,10 @@ func (c *conversation) completed(v *engine.Completed) error {
 		token = v.SessionToken
 	}
 	if err := c.save(v.Model, v.Reason.String(), StatusActive, v.Usage, token); err != nil {
-		c.keeper.log.Error("a turn was not kept", "session", c.session.ID, "error", err)
-		e := engine.Errorf(engine.CodeInternal, "the answer could not be kept in session %s: %w", c.session.ID, err)
-		e.Backend = c.backend
-		return e
+		e := *engine.AsError(err)
+		e.Backend, e.Usage = c.to.Backend, &v.Usage
+		c.unkept(token)
+		return &e
 	}
 	return nil
 }
@@ -82,41 +97,65 @@ func (c *conversation) Failed(err *engine.Error) {
 }
 
 func (c *conversation) failed(cause *engine.Error) {
-	var usage engine.Usage
-	if cause.Usage != nil {
-		usage = *cause.Usage
-	}
 	reason, status := "error", StatusError
 	if cause.Code == engine.CodeCanceled {
 		reason, status = "cancelled", StatusActive
 	}
-	if c.said() && !c.large {
-		var model string
-		if c.started != nil {
-			model = c.started.Model
-		}
-		if err := c.save(model, reason, status, usage, nil); err != nil {
-			c.keeper.log.Error("what there was of a failed turn was not kept", "session", c.session.ID, "error", err)
-		}
-		return
-	}
-	if c.fresh || c.branch || c.started == nil {
+	switch {
+	case c.said() && !c.large:
+		c.saveRest(reason, status, cause)
+	case c.draft || c.started == nil:
 		c.drop()
-		return
+	default:
+		// A backend that was sent none has not touched what another one holds.
+		c.note(status, len(c.turn.Session.Token) > 0 && !passing(cause.Code))
 	}
+}
+
+// saveRest writes what there was of a failed turn.
+func (c *conversation) saveRest(reason, status string, cause *engine.Error) {
+	var usage engine.Usage
+	if cause.Usage != nil {
+		usage = *cause.Usage
+	}
+	var model string
+	if c.started != nil {
+		model = c.started.Model
+	}
+	if err := c.save(model, reason, status, usage, nil); err != nil {
+		c.keeper.log.Error("what there was of a failed turn was not kept", "session", c.session.ID, "error", err)
+		c.unkept(nil)
+	}
+}
+
+// note writes how a turn has ended of which nothing else is kept; diverged says that the
+// backend's session counts no more.
+func (c *conversation) note(status string, diverged bool) {
 	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
 	defer cancel()
 	change := store.Change{Status: &status}
-	// A backend that was sent none has not touched what another one holds.
-	if len(c.turn.Session.Token) > 0 && !passing(cause.Code) {
+	if diverged {
 		change.Token = new([]byte)
 	}
 	if err := c.keeper.config.Store.ChangeSession(ctx, c.session.Owner, c.session.ID, change); err != nil {
 		c.keeper.log.Error("the end of a turn was not kept", "session", c.session.ID, "error", err)
 		return
 	}
-	if change.Token != nil {
+	if diverged {
 		c.keeper.retire(c.session.ID, c.session.Backend, c.session.Token)
+	}
+}
+
+// unkept ends a turn that could not be written: what the backend remembers of it counts
+// no more.
+func (c *conversation) unkept(token []byte) {
+	if c.draft {
+		c.drop()
+	} else {
+		c.note(StatusError, len(c.turn.Session.Token) > 0)
+	}
+	if !bytes.Equal(token, c.turn.Session.Token) { // that one is forgotten
+		c.keeper.retire(c.session.ID, c.to.Backend, token)
 	}
 }
 
@@ -136,45 +175,34 @@ func passing(code engine.Code) bool {
 // said tells whether there is something of an answer to go on with.
 func (c *conversation) said() bool { return len(c.answer.Parts()) > 0 }
 
-// drop takes a branch away that has no turn of its own.
+// drop gives the session back, and takes it away when it has no turn.
 func (c *conversation) drop() {
+	if c.draft {
+		c.keeper.clear(c.session.Owner, c.session.ID) // first: nobody knows of it afterwards
+		c.draft = false
+	}
 	c.release()
 	c.release = func() {}
-	if !c.branch {
-		return
-	}
-	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
-	defer cancel()
-	if _, err := c.keeper.config.Store.DeleteSession(ctx, c.session.Owner, c.session.ID); err != nil {
-		c.keeper.log.Error("an unused branch was not deleted", "session", c.session.ID, "error", err)
-	}
 }
 
-// save writes the turn, and the session with it when it is new.
+// save writes the turn, and what its session has become by it.
 func (c *conversation) save(model, reason, status string, usage engine.Usage, token []byte) error {
 	ctx, cancel := context.WithTimeout(c.ctx, storeTimeout)
 	defer cancel()
-	t, keep := c.turn, c.turn.Keep
-	parts := slices.Concat(c.acts.parts, partsOf(c.answer.Parts()))
+	keep, parts := c.turn.Keep, slices.Concat(c.acts.parts, partsOf(c.answer.Parts()))
 	a := store.Append{
 		Turn: store.SessionTurn{
-			User: encode(messagesOf(c.new)), Assistant: encode(parts), Backend: c.backend, Model: model, FinishReason: reason,
+			User: encode(messagesOf(c.new)), Assistant: encode(parts), Backend: c.to.Backend, Model: model, FinishReason: reason,
 			Created: time.Now(),
 		},
-		Text: searchText(c.new, parts),
+		Text: searchText(c.new, parts), Release: true,
+		Change: store.Change{
+			Model: &c.to.Name, // what to ask for again, and not the backend's word for what answered
+			Mode:  new(c.to.Mode.String()), WorkingDir: new(c.dir()), System: &c.turn.System, Status: &status, Token: &token,
+		},
 	}
 	if !c.keeper.config.OmitUsage {
 		a.Turn.Usage = usageOf(usage)
-	}
-	mode := t.WantedMode().String()
-	a.Change.Model = &c.model // what to ask for again, and not the backend's word for what answered
-	if c.fresh {
-		s := c.session
-		s.Backend, s.Model, s.Mode, s.WorkingDir, s.System, s.Token, s.Status = c.backend, c.model, mode, t.WorkingDir, t.System, token, status
-		return c.keeper.explain(s.ID, c.keeper.config.Store.CreateSession(ctx, s, &a))
-	}
-	a.Change = store.Change{
-		Model: &c.model, Status: &status, Mode: &mode, WorkingDir: &t.WorkingDir, System: &t.System, Token: &token,
 	}
 	if keep.Title != "" {
 		a.Change.Title = &keep.Title
@@ -189,6 +217,7 @@ func (c *conversation) save(model, reason, status string, usage engine.Usage, to
 	}
 	_, err := c.keeper.config.Store.AppendTurn(ctx, c.session.Owner, c.session.ID, a)
 	if err == nil {
+		c.draft = false
 		c.retire(token)
 	}
 	return c.keeper.explain(c.session.ID, err)
@@ -198,7 +227,7 @@ func (c *conversation) save(model, reason, status string, usage engine.Usage, to
 // has gone on with it names it by the next token, in whatever way.
 func (c *conversation) retire(next []byte) {
 	sent := c.turn.Session != nil && len(c.turn.Session.Token) > 0
-	same := c.backend == c.session.Backend && bytes.Equal(next, c.session.Token)
+	same := c.to.Backend == c.session.Backend && bytes.Equal(next, c.session.Token)
 	if (sent && len(next) > 0) || same {
 		return
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"regexp"
@@ -18,7 +17,7 @@ import (
 
 // Store is what a Keeper needs. Its errors are those of package store.
 type Store interface {
-	CreateSession(ctx context.Context, s *store.Session, first *store.Append) error
+	DraftSession(ctx context.Context, s *store.Session) (release func(), err error)
 	Session(ctx context.Context, owner, id string) (*store.Session, error)
 	FindSession(ctx context.Context, owner, prefix string) (*store.Session, error)
 	Turns(ctx context.Context, owner, id string) ([]store.SessionTurn, error)
@@ -26,7 +25,7 @@ type Store interface {
 	Lease(ctx context.Context, owner, id string) (release func(), err error)
 	AppendTurn(ctx context.Context, owner, id string, a store.Append) (seq int, err error)
 	ChangeSession(ctx context.Context, owner, id string, c store.Change) error
-	ForkSession(ctx context.Context, owner, from string, s *store.Session) (token []byte, err error)
+	ForkSession(ctx context.Context, owner, from string, s *store.Session) (token []byte, release func(), err error)
 	DeleteSession(ctx context.Context, owner, id string) (*store.Session, error)
 	PruneSessions(ctx context.Context, p store.Policy) ([]store.Deleted, error)
 }
@@ -35,7 +34,7 @@ type Store interface {
 type Engine interface {
 	Execute(ctx context.Context, t *engine.Turn) (*engine.Execution, error)
 	Preview(ctx context.Context, t *engine.Turn) (*engine.Preview, error)
-	Resolve(t *engine.Turn) (backend, name string, err error)
+	Resolve(t *engine.Turn) (engine.Resolved, error)
 	Backend(name string) (engine.BackendInfo, error)
 	// DeleteSession must end when ctx does.
 	DeleteSession(ctx context.Context, backend string, token []byte) error
@@ -47,6 +46,9 @@ type Config struct {
 	Engine Engine
 	// Store that sessions are in; nil: none is kept, and none can be continued.
 	Store Store
+	// Home is a directory to keep those in where agents work who were told none, one of
+	// each session's own; empty: backends have them work somewhere.
+	Home string
 	// DefaultTags are put on new sessions.
 	DefaultTags []string
 	// OmitUsage keeps no numbers of tokens.
@@ -61,6 +63,7 @@ type Config struct {
 // concurrently; their errors are *engine.Error.
 type Keeper struct {
 	config  Config
+	dirs    workDirs
 	log     *slog.Logger
 	retired *retired
 }
@@ -70,7 +73,7 @@ func New(c Config) *Keeper {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	k := &Keeper{config: c, log: c.Logger}
+	k := &Keeper{config: c, dirs: workDirs{c.Home}, log: c.Logger}
 	k.retired = newRetired(k.forget)
 	return k
 }
@@ -105,8 +108,10 @@ func (k *Keeper) Execute(ctx context.Context, t *engine.Turn) (*engine.Execution
 			c.drop()
 		}
 	}()
-	if err := k.retired.wait(ctx, c.session.ID, c.backend); err != nil {
-		return nil, err
+	if c.session != nil { // nil: the engine refuses the turn
+		if err := k.retired.wait(ctx, c.session.ID, c.to.Backend); err != nil {
+			return nil, err
+		}
 	}
 	x, err := k.config.Engine.Execute(ctx, c.turn)
 	begun = err == nil
@@ -127,9 +132,11 @@ func (k *Keeper) open(ctx context.Context, t *engine.Turn) (*conversation, error
 		return nil, err
 	}
 	if old == nil {
-		return c, k.begin(c)
+		err = k.begin(ctx, c)
+	} else {
+		err = k.resume(ctx, c, old)
 	}
-	if err := k.resume(ctx, c, old); err != nil {
+	if err != nil {
 		c.drop()
 		return nil, err
 	}
@@ -157,27 +164,32 @@ func (k *Keeper) find(ctx context.Context, t *engine.Turn) (*store.Session, erro
 }
 
 // begin makes the turn the first one of a new session.
-func (k *Keeper) begin(c *conversation) error {
-	keep := c.turn.Keep
+func (k *Keeper) begin(ctx context.Context, c *conversation) (err error) {
+	t, keep := c.turn, c.turn.Keep
 	if keep.Fork {
 		return invalid("fork", "fork needs the session that is to be branched: set session_id")
 	}
-	id := keep.ID
-	if id == "" {
-		id = newID()
+	if c.to, err = k.config.Engine.Resolve(t); err != nil {
+		t.Watcher = nil
+		return nil //nolint:nilerr // the engine refuses it, and counts that
 	}
-	// What does not exist is refused by the engine, which counts that.
-	c.backend, c.model, _ = k.config.Engine.Resolve(c.turn)
-	c.session = &store.Session{
-		ID: id, Owner: c.turn.Owner, Status: StatusActive,
-		Title: keep.Title, Tags: slices.Concat(k.config.DefaultTags, keep.Tags), Metadata: keep.Metadata,
+	s := &store.Session{
+		ID: keep.ID, Owner: t.Owner, Backend: c.to.Backend, Model: c.to.Name, Mode: c.to.Mode.String(), WorkingDir: c.dir(), System: t.System,
+		Status: StatusActive, Title: keep.Title, Tags: slices.Concat(k.config.DefaultTags, keep.Tags), Metadata: keep.Metadata,
 	}
-	if c.session.Title == "" {
-		c.session.Title = titleOf(c.new)
+	if s.ID == "" {
+		s.ID = newID()
 	}
-	c.fresh = true
-	c.turn.Session = &engine.Session{ID: id}
-	return nil
+	if s.Title == "" {
+		s.Title = titleOf(c.new)
+	}
+	release, err := k.config.Store.DraftSession(ctx, s)
+	if err != nil {
+		return k.explain(s.ID, err)
+	}
+	c.session, c.draft, c.release = s, true, release
+	t.Session = &engine.Session{ID: s.ID}
+	return k.place(c)
 }
 
 // resume makes the turn the next one of a session.
@@ -188,27 +200,36 @@ func (k *Keeper) resume(ctx context.Context, c *conversation, s *store.Session) 
 			return err
 		}
 	}
-	var parent []byte
+	var token []byte
 	if keep.Fork {
-		if s, parent, err = k.fork(ctx, c, s); err != nil {
-			return err
-		}
+		token, err = k.fork(ctx, c, s)
+	} else {
+		token, err = k.take(ctx, c, s)
 	}
-	c.session = s
-	release, err := k.config.Store.Lease(ctx, t.Owner, s.ID)
 	if err != nil {
-		return k.explain(s.ID, err)
+		return err
 	}
-	c.release = release
+	if err := k.goOn(ctx, c, token); err != nil {
+		return err
+	}
+	return k.place(c)
+}
+
+// take takes a session for the turn. token is the backend's name for it; nil: it has
+// none that counts.
+func (k *Keeper) take(ctx context.Context, c *conversation, s *store.Session) (token []byte, err error) {
+	if c.release, err = k.config.Store.Lease(ctx, s.Owner, s.ID); err != nil {
+		c.release = func() {}
+		if c.turn.Keep.Create && errors.Is(err, store.ErrNotFound) {
+			err = store.ErrBusy // its first turn has failed this moment
+		}
+		return nil, k.explain(s.ID, err)
+	}
 	// It may have got a turn since it was found.
-	if c.session, err = k.config.Store.Session(ctx, t.Owner, s.ID); err != nil {
-		return k.explain(s.ID, err)
+	if c.session, err = k.config.Store.Session(ctx, s.Owner, s.ID); err != nil {
+		return nil, k.explain(s.ID, err)
 	}
-	token := c.session.Token
-	if keep.Fork {
-		token = parent
-	}
-	return k.goOn(ctx, c, token)
+	return c.session.Token, nil
 }
 
 // goOn gives the turn what its session has. token is the backend's name for what the
@@ -218,26 +239,38 @@ func (k *Keeper) goOn(ctx context.Context, c *conversation, token []byte) (err e
 	if err := checkLabels(s, t.Keep); err != nil {
 		return err
 	}
-	if c.backend, c.model, err = k.inherit(t, s); err != nil {
+	t.Session = &engine.Session{ID: s.ID, Fork: t.Keep.Fork}
+	if c.to, err = k.inherit(t, s); err != nil {
 		return err
 	}
 	turns, err := k.config.Store.Turns(ctx, t.Owner, s.ID)
 	if err != nil {
 		return k.explain(s.ID, err)
 	}
-	info, err := k.config.Engine.Backend(c.backend)
+	info, err := k.config.Engine.Backend(c.to.Backend)
 	if err != nil {
 		return err
 	}
-	history, err := historyOf(turns, c.backend, info)
+	history, err := historyOf(turns, c.to.Backend, info)
 	if err != nil {
 		return err
-	}
-	if c.backend != s.Backend || movesAway(t, s, info) {
-		token = nil
 	}
 	t.Messages = slices.Concat(history, c.new)
-	t.Session = &engine.Session{ID: s.ID, Token: token, Held: len(history), Fork: t.Keep.Fork}
+	if t.Session.Held = len(history); c.to.Backend == s.Backend && !s.Torn && !c.moves(info) {
+		t.Session.Token = token
+	}
+	return nil
+}
+
+// place gives an agent that was told no directory the session's own.
+func (k *Keeper) place(c *conversation) (err error) {
+	if !c.homeless() {
+		return nil
+	}
+	s := c.session
+	if c.turn.Session.WorkingDir, err = k.dirs.make(s.Owner, s.ID); err != nil {
+		return k.unplaced(s.ID, err)
+	}
 	return nil
 }
 
@@ -265,15 +298,20 @@ func (k *Keeper) Preview(ctx context.Context, t *engine.Turn) (*engine.Preview, 
 		if err := k.goOn(ctx, c, c.session.Token); err != nil {
 			return nil, err
 		}
+		if c.homeless() {
+			if turn.Session.WorkingDir, err = k.dirs.find(t.Owner, c.session.ID); err != nil {
+				return nil, k.unplaced(c.session.ID, err)
+			}
+		}
 	}
 	return k.config.Engine.Preview(ctx, &turn)
 }
 
 // fork makes a copy of a session. A turn that fails takes it away again. token is the
 // backend's name for what was copied; nil: it has none.
-func (k *Keeper) fork(ctx context.Context, c *conversation, parent *store.Session) (branch *store.Session, token []byte, err error) {
+func (k *Keeper) fork(ctx context.Context, c *conversation, parent *store.Session) (token []byte, err error) {
 	keep := c.turn.Keep
-	branch = &store.Session{
+	branch := &store.Session{
 		ID: newID(), Owner: parent.Owner, ParentID: parent.ID, Backend: parent.Backend, Model: parent.Model, Mode: parent.Mode,
 		WorkingDir: parent.WorkingDir, System: parent.System, Title: keep.Title, Status: StatusActive,
 		Tags: parent.Tags, Metadata: parent.Metadata,
@@ -281,17 +319,23 @@ func (k *Keeper) fork(ctx context.Context, c *conversation, parent *store.Sessio
 	if branch.Title == "" {
 		branch.Title = parent.Title
 	}
-	if token, err = k.config.Store.ForkSession(ctx, parent.Owner, parent.ID, branch); err != nil {
-		return nil, nil, k.explain(parent.ID, err)
+	token, release, err := k.config.Store.ForkSession(ctx, parent.Owner, parent.ID, branch)
+	if err != nil {
+		return nil, k.explain(parent.ID, err)
 	}
-	c.branch = true
-	return branch, token, nil
+	c.session, c.draft, c.release = branch, true, release
+	if k.config.Home == "" {
+		return token, nil
+	}
+	if err := k.dirs.copy(parent.Owner, parent.ID, branch.ID); err != nil {
+		return nil, k.unplaced(parent.ID, err)
+	}
+	return token, nil
 }
 
 // inherit gives the turn what it does not say itself: what the last one of its session
-// had. What an agent may do without being asked is not handed on. It returns where the
-// turn goes, and by which name.
-func (k *Keeper) inherit(t *engine.Turn, s *store.Session) (backend, name string, err error) {
+// had. What an agent may do without being asked is not handed on.
+func (k *Keeper) inherit(t *engine.Turn, s *store.Session) (engine.Resolved, error) {
 	if t.Mode == engine.ModeUnspecified {
 		t.Mode = engine.ParseMode(s.Mode)
 	}
@@ -303,41 +347,13 @@ func (k *Keeper) inherit(t *engine.Turn, s *store.Session) (backend, name string
 	}
 	if t.Model == "" && (t.Backend == "" || t.Backend == s.Backend) {
 		t.Backend, t.Model = "", s.Model
-		if backend, name, err = k.config.Engine.Resolve(t); err == nil {
-			return backend, name, nil
+		t.Session.Settled = true
+		if to, err := k.config.Engine.Resolve(t); err == nil {
+			return to, nil
 		}
 		t.Backend, t.Model = s.Backend, "" // the alias or the model is gone
 	}
 	return k.config.Engine.Resolve(t)
-}
-
-// movesAway says that the backend would not find its session: it looks in the working
-// directory, which is another one now.
-func movesAway(t *engine.Turn, s *store.Session, info engine.BackendInfo) bool {
-	return t.WorkingDir != s.WorkingDir && info.Describe.GetCapabilities().GetSessions().GetBoundToWorkingDir()
-}
-
-// explain makes the store's errors those of a turn.
-func (k *Keeper) explain(id string, err error) error {
-	var e *engine.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, store.ErrNotFound):
-		e = engine.Errorf(engine.CodeNotFound, "there is no session %q; `clinvk sessions list` or GET /api/v1/sessions shows those that there are", id)
-	case errors.Is(err, store.ErrAmbiguous):
-		e = engine.Errorf(engine.CodeInvalidRequest, "several sessions begin with %q; give more of the id", id)
-	case errors.Is(err, store.ErrBusy):
-		e = engine.Errorf(engine.CodeConflict, "session %s has a turn under way; wait until it has ended, cancel it, or branch the session with fork", id)
-		e.Retryable = true
-	case errors.Is(err, store.ErrExists):
-		e = engine.Errorf(engine.CodeConflict, "session %s has just been made by another request; continue it", id)
-		e.Retryable = true
-	default:
-		return fmt.Errorf("session %s: %w", id, err)
-	}
-	e.Param = "session_id"
-	return e
 }
 
 func invalid(param, format string, args ...any) *engine.Error {

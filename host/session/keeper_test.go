@@ -27,6 +27,7 @@ type fake struct {
 	deleted []string
 	slow    chan struct{} // what deletes a session waits for it; nil: it need not
 	visited func()        // is called when a backend is looked up; nil: nothing is
+	gone    bool          // the configuration has no alias fixer any longer
 	bound   bool          // backends find sessions only where they were made
 	media   []string
 	answer  func(t *engine.Turn) ([]engine.Event, error)
@@ -36,7 +37,7 @@ func (f *fake) Execute(_ context.Context, t *engine.Turn) (*engine.Execution, er
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turns = append(f.turns, t)
-	backend, _, err := f.Resolve(t)
+	to, err := f.Resolve(t)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (f *fake) Execute(_ context.Context, t *engine.Turn) (*engine.Execution, er
 	if events == nil {
 		return nil, err
 	}
-	return engine.ReplayTurn(t, backend, func() (engine.Event, error) {
+	return engine.ReplayTurn(t, to.Backend, func() (engine.Event, error) {
 		if len(events) > 0 {
 			ev := events[0]
 			events = events[1:]
@@ -62,26 +63,38 @@ func (f *fake) Preview(_ context.Context, t *engine.Turn) (*engine.Preview, erro
 	return &engine.Preview{}, nil
 }
 
-// Resolve knows the backends a and b, and the alias fast for a.
-func (f *fake) Resolve(t *engine.Turn) (backend, name string, err error) {
+// Resolve knows the backends a and b, the alias fast for a, and fixer, which has agents of
+// b work in /pinned.
+func (f *fake) Resolve(t *engine.Turn) (engine.Resolved, error) {
+	var backend string
 	switch {
 	case t.Backend != "":
 		backend = t.Backend
 	case t.Model == "fast":
 		backend = "a"
+	case t.Model == "fixer" && !f.gone:
+		return f.pinned(t), nil
 	case t.Model == "":
 		backend = "a"
 	default:
 		backend, _, _ = strings.Cut(t.Model, "/")
 	}
 	if backend != "a" && backend != "b" {
-		return "", "", engine.Errorf(engine.CodeModelNotFound, "no %s", backend)
+		return engine.Resolved{}, engine.Errorf(engine.CodeModelNotFound, "no %s", backend)
 	}
-	name = t.Model
+	name := t.Model
 	if t.Backend != "" && t.Model != "" || name == "" {
 		name = strings.TrimSuffix(backend+"/"+strings.TrimPrefix(t.Model, backend+"/"), "/")
 	}
-	return backend, name, nil
+	return engine.Resolved{Backend: backend, Name: name, Mode: t.WantedMode(), WorkingDir: t.WorkingDir}, nil
+}
+
+func (f *fake) pinned(t *engine.Turn) engine.Resolved {
+	to := engine.Resolved{Backend: "b", Name: "fixer", Mode: engine.ModeAgent, WorkingDir: "/pinned"}
+	if t.Session != nil && t.Session.Settled {
+		to.Mode, to.WorkingDir = t.Mode, t.WorkingDir
+	}
+	return to
 }
 
 func (f *fake) Backend(name string) (engine.BackendInfo, error) {
@@ -130,11 +143,13 @@ type world struct {
 	*fake
 	*session.Keeper
 	store *sqlite.Store
+	path  string // of the store
 }
 
 func newWorld(t *testing.T, change ...func(*session.Config)) *world {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "s.db")})
+	path := filepath.Join(t.TempDir(), "s.db")
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +166,7 @@ func newWorld(t *testing.T, change ...func(*session.Config)) *world {
 	}
 	k := session.New(c)
 	t.Cleanup(func() { k.Stop(t.Context()) })
-	return &world{f, k, s}
+	return &world{f, k, s, path}
 }
 
 // forgotten stops the keeper and lists what backends have deleted, in the order of names.
@@ -219,7 +234,7 @@ func TestContinue(t *testing.T) {
 	if diff := cmp.Diff([]string{"one", "answer to 1", "two"}, texts(turn.Messages)); diff != "" {
 		t.Error(diff)
 	}
-	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2}
+	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2, Settled: true}
 	if diff := cmp.Diff(want, turn.Session); diff != "" {
 		t.Error(diff)
 	}
@@ -323,8 +338,8 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("b got the token of a: %q", got.Token)
 	}
 	w.must(t, ask("four", engine.Keep{ID: id}))
-	if backend, _, _ := w.Resolve(w.last()); backend != "b" || string(w.last().Session.Token) != "token 3" {
-		t.Errorf("%s answered, with token %q", backend, w.last().Session.Token)
+	if to, _ := w.Resolve(w.last()); to.Backend != "b" || string(w.last().Session.Token) != "token 3" {
+		t.Errorf("%s answered, with token %q", to.Backend, w.last().Session.Token)
 	}
 	if diff := cmp.Diff([]string{"a token 2"}, w.forgotten(t)); diff != "" { // the first became the second
 		t.Errorf("what a has forgotten: %s", diff)
@@ -346,7 +361,7 @@ func TestHandOverFails(t *testing.T) {
 	}
 	w.answer = w.echo
 	w.must(t, ask("three", engine.Keep{ID: id}))
-	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2}
+	want := &engine.Session{ID: id, Token: []byte("token 1"), Held: 2, Settled: true}
 	if diff := cmp.Diff(want, w.last().Session); diff != "" || w.forgotten(t) != nil {
 		t.Errorf("%s, forgotten: %q", diff, w.deleted)
 	}
@@ -359,7 +374,7 @@ func TestFork(t *testing.T) {
 	if branch == id {
 		t.Fatal("it is the same session")
 	}
-	if want := (&engine.Session{ID: branch, Token: []byte("token 1"), Held: 2, Fork: true}); !cmp.Equal(want, w.last().Session) {
+	if want := (&engine.Session{ID: branch, Token: []byte("token 1"), Held: 2, Fork: true, Settled: true}); !cmp.Equal(want, w.last().Session) {
 		t.Errorf("%+v", w.last().Session)
 	}
 	w.must(t, ask("right", engine.Keep{ID: id}))

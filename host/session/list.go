@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/clinvk/clinvk/host/engine"
 	"github.com/clinvk/clinvk/host/store"
 )
 
@@ -16,14 +15,16 @@ type Turn struct {
 	Assistant []Part
 }
 
-var errNoStore = engine.Errorf(engine.CodeUnavailable, "there are no sessions: the server has no store; its log says why")
-
 // Sessions lists an owner's sessions.
 func (k *Keeper) Sessions(ctx context.Context, owner string, f store.Filter) (store.Page, error) {
 	if k.config.Store == nil {
 		return store.Page{}, errNoStore
 	}
-	return k.config.Store.Sessions(ctx, owner, f)
+	page, err := k.config.Store.Sessions(ctx, owner, f)
+	if err != nil {
+		return store.Page{}, k.unsaved(err)
+	}
+	return page, nil
 }
 
 // Session finds a session by its id or a prefix that no other one has.
@@ -78,7 +79,18 @@ func (k *Keeper) Delete(ctx context.Context, owner, id string) error {
 		return k.explain(id, err)
 	}
 	k.forget(ctx, s.ID, s.Backend, s.Token)
+	k.clear(owner, id)
 	return nil
+}
+
+// clear removes the directory that a session had of its own.
+func (k *Keeper) clear(owner, id string) {
+	if k.config.Home == "" {
+		return
+	}
+	if err := k.dirs.remove(owner, id); err != nil {
+		k.log.Warn("the working directory of a session was not deleted", "session", id, "error", err)
+	}
 }
 
 // forget has a backend delete its own session. When it cannot, a file stays behind
@@ -103,7 +115,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
-		k.prune(ctx)
+		k.prune(ctx, k.config.Retention)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -112,18 +124,24 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-func (k *Keeper) prune(ctx context.Context) {
-	if k.config.Retention <= 0 {
-		return
+// Tidy takes away what first turns have left whose process did not end them.
+func (k *Keeper) Tidy(ctx context.Context) {
+	if k.config.Store != nil {
+		k.prune(ctx, 0)
 	}
-	gone, err := k.config.Store.PruneSessions(ctx, store.Policy{Age: k.config.Retention})
+}
+
+// prune deletes sessions that are older; 0: none is.
+func (k *Keeper) prune(ctx context.Context, age time.Duration) {
+	gone, err := k.config.Store.PruneSessions(ctx, store.Policy{Age: age})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		k.log.Warn("old sessions were not deleted", "error", err)
 	}
 	for _, d := range gone {
 		k.forget(ctx, d.ID, d.Backend, d.Token)
+		k.clear(d.Owner, d.ID)
 	}
 	if len(gone) > 0 {
-		k.log.Info("old sessions were deleted", "count", len(gone))
+		k.log.Info("sessions were deleted that are old or never had a turn", "count", len(gone))
 	}
 }

@@ -14,6 +14,10 @@ var (
 	ErrExists = errors.New("a session with this id exists already")
 	// ErrBusy says that a turn holds the session now.
 	ErrBusy = errors.New("the session is in use by another turn; wait until that has ended")
+	// ErrFull says that there is no room for what was to be written.
+	ErrFull = errors.New("there is no room left")
+	// ErrUnwritable says that the store's file cannot be written, or not even read.
+	ErrUnwritable = errors.New("the file cannot be used")
 )
 
 // Usage counts tokens.
@@ -36,6 +40,7 @@ type Session struct {
 	Tags       []string // sorted, each once; nil without any
 	Metadata   map[string]string
 	Token      []byte    // Backend's own name for the conversation, opaque; nil: it has none
+	Torn       bool      // what Token names may hold more than the turns: a process has ended in mid-turn; set by the store
 	Created    time.Time // when it is zero, that of creating it
 	Updated    time.Time // creation or the last turn, whichever is later; set by the store
 	Turns      int       // set by the store
@@ -64,6 +69,8 @@ type Append struct {
 	Text string
 	// Change is what else changes.
 	Change Change
+	// Release gives the caller's lease back with it, to spare a write of its own.
+	Release bool
 }
 
 // MaxText bounds what a turn is found by: to index a megabyte takes half a second,
@@ -118,7 +125,7 @@ type Cleaning struct {
 }
 
 // Policy says how many sessions are kept, of all owners together. Zero fields bound
-// nothing.
+// nothing. Drafts that nobody holds are never kept.
 type Policy struct {
 	Age   time.Duration // older ones go, by Updated
 	Count int           // the newest so many stay

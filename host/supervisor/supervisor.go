@@ -88,7 +88,7 @@ func (s *Supervisor) begin() (err error) {
 	s.started = true
 	defer func() { s.stopped = s.stopped || err != nil }() // there is nowhere to start anything
 	if err := os.MkdirAll(s.config.StateDir, 0o700); err != nil {
-		return fmt.Errorf("making the state directory: %w", err)
+		return fmt.Errorf("making the state directory: %w; make that writable, or name another directory with CLINVK_HOME", err)
 	}
 	if n := runner.Sweep(); n > 0 {
 		s.config.Logger.Warn("processes of a dead server were ended", "processes", n)

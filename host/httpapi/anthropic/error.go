@@ -101,6 +101,8 @@ func envelopeOf(err *engine.Error) envelope {
 		e.status, e.final = http.StatusServiceUnavailable, lasting
 	case engine.CodeCLIFailure, engine.CodeUpstreamUnreachable, engine.CodeInvalidOutput:
 		e.status, e.final = http.StatusBadGateway, lasting
+	case engine.CodeStorage:
+		e.status, e.final = http.StatusInsufficientStorage, lasting
 	case engine.CodeUpstreamFailure:
 		e.status, e.final = httpapi.UpstreamStatus(err), lasting
 	case engine.CodeCanceled:

@@ -26,7 +26,7 @@ func TestEveryCode(t *testing.T) {
 		engine.CodeTimeout: {504, typeTimeout}, engine.CodeContentPolicy: {400, typeInvalid}, engine.CodeUnavailable: {503, typeOverloaded},
 		engine.CodeCLIFailure: {502, typeAPI}, engine.CodeUpstreamUnreachable: {502, typeAPI}, engine.CodeUpstreamFailure: {502, typeAPI}, engine.CodeInvalidOutput: {502, typeAPI},
 		engine.CodeUnsupported: {400, typeInvalid}, engine.CodeCanceled: {499, typeInvalid},
-		engine.CodeConflict: {409, typeInvalid},
+		engine.CodeConflict: {409, typeInvalid}, engine.CodeStorage: {507, typeAPI},
 	}
 	for code := engine.CodeInternal; code <= engine.CodeCanceled; code++ {
 		for _, retryable := range []bool{false, true} {

@@ -81,6 +81,8 @@ func envelopeOf(err *engine.Error) envelope {
 		e.status, e.kind, e.code, e.final = httpapi.UpstreamStatus(err), typeServer, "upstream_failure", lasting
 	case engine.CodeInvalidOutput:
 		e.status, e.kind, e.code, e.final = http.StatusBadGateway, typeServer, "invalid_output", lasting
+	case engine.CodeStorage:
+		e.status, e.kind, e.code, e.final = http.StatusInsufficientStorage, typeServer, "storage_failed", lasting
 	case engine.CodeConflict:
 		e.status, e.kind, e.code = http.StatusConflict, typeInvalid, "conflict"
 	case engine.CodeUnsupported:

@@ -19,7 +19,7 @@ func TestEveryCode(t *testing.T) {
 		engine.CodeQuotaExhausted: 429, engine.CodeQueueFull: 429, engine.CodeQueueTimeout: 503, engine.CodeOverloaded: 503,
 		engine.CodeTimeout: 504, engine.CodeContentPolicy: 400, engine.CodeUnavailable: 503, engine.CodeCLIFailure: 502,
 		engine.CodeUpstreamUnreachable: 502, engine.CodeUpstreamFailure: 502, engine.CodeInvalidOutput: 502, engine.CodeUnsupported: 400, engine.CodeCanceled: 499,
-		engine.CodeConflict: 409,
+		engine.CodeConflict: 409, engine.CodeStorage: 507,
 	}
 	for code := engine.CodeInternal; code <= engine.CodeCanceled; code++ {
 		for _, retryable := range []bool{false, true} {

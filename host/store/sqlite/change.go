@@ -44,8 +44,8 @@ func change(ctx context.Context, tx *sql.Tx, row int64, c store.Change) error {
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE sessions SET title = coalesce(?, title), status = coalesce(?, status), model = coalesce(?, model), mode = coalesce(?, mode),
 		workdir = coalesce(?, workdir), system = coalesce(?, system), tags = coalesce(?, tags), metadata = coalesce(?, metadata),
-		token = CASE WHEN ? THEN ? ELSE token END WHERE id = ?`,
-		c.Title, c.Status, c.Model, c.Mode, c.WorkingDir, c.System, tags, metadata, c.Token != nil, orNull(token), row)
+		token = CASE WHEN ? THEN ? ELSE token END, torn = CASE WHEN ? THEN 0 ELSE torn END WHERE id = ?`,
+		c.Title, c.Status, c.Model, c.Mode, c.WorkingDir, c.System, tags, metadata, c.Token != nil, orNull(token), c.Token != nil, row)
 	if err != nil {
 		return err
 	}

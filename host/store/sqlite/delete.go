@@ -53,11 +53,15 @@ func (s *Store) CleanSessions(ctx context.Context, owner string, c store.Cleanin
 }
 
 // PruneSessions deletes what is beyond the policy, of all owners, as CleanSessions
-// does.
+// does, and the drafts that processes have left.
 func (s *Store) PruneSessions(ctx context.Context, p store.Policy) (all []store.Deleted, err error) {
+	if all, err = s.purge(ctx, "removing drafts", condition{sql: "draft = 1"}); err != nil {
+		return all, err
+	}
 	if p.Age > 0 {
 		chosen := condition{sql: "updated < ?", args: []any{time.Now().Add(-p.Age).UnixNano()}}
-		if all, err = s.purge(ctx, "forgetting old sessions", chosen); err != nil {
+		old, err := s.purge(ctx, "forgetting old sessions", chosen)
+		if all = append(all, old...); err != nil {
 			return all, err
 		}
 	}

@@ -3,9 +3,14 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/clinvk/clinvk/host/store"
 )
 
 // DamagedError says that the file is not what a store has written.
@@ -48,10 +53,17 @@ func (s *Store) explain(what string, err error) error {
 	case code == sqlite3.SQLITE_BUSY:
 		return fmt.Errorf("%s: another process writes to %s for too long; end it and try again: %w", what, s.config.Path, err)
 	case code == sqlite3.SQLITE_FULL:
-		return fmt.Errorf("%s: there is no room left for %s; make some, or lower what is kept: %w", what, s.config.Path, err)
+		return fmt.Errorf("%s: %w for %s; make some, or lower what is kept: %w", what, store.ErrFull, s.config.Path, err)
+	case errors.Is(err, syscall.ENOSPC): // of a file beside it
+		return fmt.Errorf("%s: %w: %w", what, store.ErrFull, err)
+	case slices.Contains(unwritable, code), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%s: %w: see to the permissions of %s and its directory, and to the disk: %w", what, store.ErrUnwritable, s.config.Path, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
+
+// unwritable are the codes of a file or disk that does not let SQLite do its work.
+var unwritable = []int{sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 func isBusy(err error) bool { return codeOf(err) == sqlite3.SQLITE_BUSY }
 

@@ -14,14 +14,22 @@ import (
 // and with store.ErrBusy when it is leased already, by this store or another. release
 // may be called more than once.
 func (s *Store) Lease(ctx context.Context, owner, id string) (release func(), err error) {
+	return s.take(ctx, "taking session "+id, func(tx *sql.Tx) (int64, error) {
+		row, err := rowOf(ctx, tx, owner, id)
+		if err != nil {
+			return 0, err
+		}
+		return row, s.mustBeFree(ctx, tx, row)
+	})
+}
+
+// take leases the session that find finds or makes.
+func (s *Store) take(ctx context.Context, what string, find func(*sql.Tx) (row int64, err error)) (release func(), err error) {
 	var row int64
 	var name string
 	key := new(byte) // unlike that of any other lease
-	err = s.update(ctx, "taking session "+id, func(tx *sql.Tx) error {
-		if row, err = rowOf(ctx, tx, owner, id); err != nil {
-			return err
-		}
-		if err := s.mustBeFree(ctx, tx, row); err != nil {
+	err = s.update(ctx, what, func(tx *sql.Tx) error {
+		if row, err = find(tx); err != nil {
 			return err
 		}
 		if name, err = s.holder.own(); err != nil {
@@ -40,13 +48,19 @@ func (s *Store) Lease(ctx context.Context, owner, id string) (release func(), er
 	return sync.OnceFunc(func() { s.release(context.WithoutCancel(ctx), row, key, name) }), nil
 }
 
-// release gives a session back. To this store it is free from the beginning: the file
-// cannot always be told, as when there is no room left.
+// release gives a session back, or takes it away when it is still a draft. To this store
+// it is free from the beginning: the file cannot always be told, as when there is no room
+// left.
 func (s *Store) release(ctx context.Context, row int64, key *byte, name string) {
-	s.leased.CompareAndDelete(row, key)
+	if !s.leased.CompareAndDelete(row, key) {
+		return // it was, with its turn
+	}
 	err := s.update(ctx, "giving a session back", func(tx *sql.Tx) error {
 		if _, again := s.leased.Load(row); again {
 			return nil
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM sessions WHERE id = ? AND lease_holder = ? AND draft = 1", row, name); err != nil {
+			return err
 		}
 		_, err := tx.ExecContext(ctx, "UPDATE sessions SET lease_holder = '' WHERE id = ? AND lease_holder = ?", row, name)
 		return err
@@ -66,8 +80,10 @@ func (s *Store) leave() error {
 	return errors.Join(err, s.holder.close()) // without the file they are free in any case
 }
 
+// free gives back what a store has leased that cannot do so itself: what the turns of
+// these sessions have come to is not known.
 func free(ctx context.Context, tx *sql.Tx, name string) error {
-	_, err := tx.ExecContext(ctx, "UPDATE sessions SET lease_holder = '' WHERE lease_holder = ? AND lease_holder <> ''", name)
+	_, err := tx.ExecContext(ctx, "UPDATE sessions SET lease_holder = '', torn = 1 WHERE lease_holder = ? AND lease_holder <> ''", name)
 	return err
 }
 
@@ -78,7 +94,9 @@ func (s *Store) mustBeFree(ctx context.Context, tx *sql.Tx, row int64) error {
 		return err
 	}
 	if _, held := s.leased.Load(row); !held && name == s.holder.known() {
-		return nil // it could not be given back
+		// It could not be given back, nor perhaps its turn be written.
+		_, err := tx.ExecContext(ctx, "UPDATE sessions SET torn = 1 WHERE id = ?", row)
+		return err
 	}
 	return s.freeGone(ctx, tx, name)
 }

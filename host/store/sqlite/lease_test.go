@@ -33,6 +33,9 @@ func TestReleaseThatFails(t *testing.T) {
 	run("CREATE TRIGGER full BEFORE UPDATE OF lease_holder ON sessions WHEN NEW.lease_holder = '' BEGIN SELECT RAISE(ABORT, 'no room'); END")
 	lease()()
 	release := lease()
+	if x, err := s.Session(t.Context(), "", "a"); err != nil || !x.Torn {
+		t.Errorf("what became of its turn counts as known: %+v, %v", x, err)
+	}
 	busy := func(s *Store) {
 		t.Helper()
 		if _, err := s.Lease(t.Context(), "", "a"); !errors.Is(err, store.ErrBusy) {

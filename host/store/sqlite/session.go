@@ -13,14 +13,14 @@ import (
 )
 
 // columns of sessions, in the order of scan.
-const columns = `s.owner, s.name, s.parent, s.backend, s.model, s.mode, s.workdir, s.system, s.title, s.status, s.tags, s.metadata, s.token,
+const columns = `s.owner, s.name, s.parent, s.backend, s.model, s.mode, s.workdir, s.system, s.title, s.status, s.tags, s.metadata, s.token, s.torn,
 	s.created, s.updated, s.turns, s.input_tokens, s.output_tokens, s.cached_tokens, s.reasoning_tokens`
 
 // CreateSession makes a session, with first as its first turn unless that is nil, and
 // sets what the store sets in x. It fails with store.ErrExists.
 func (s *Store) CreateSession(ctx context.Context, x *store.Session, first *store.Append) error {
 	return s.update(ctx, "creating session "+x.ID, func(tx *sql.Tx) error {
-		row, err := insertSession(ctx, tx, x)
+		row, err := insertSession(ctx, tx, x, false)
 		if err != nil {
 			return err
 		}
@@ -33,7 +33,42 @@ func (s *Store) CreateSession(ctx context.Context, x *store.Session, first *stor
 	})
 }
 
-func insertSession(ctx context.Context, tx *sql.Tx, x *store.Session) (row int64, err error) {
+// DraftSession makes a session that is leased, as by Lease, for the turn that is to be
+// its first. Until then it is the last in lists. Released without one it is no more, and so it is when its process ends. It
+// sets what the store sets in x, and fails with store.ErrExists, and with store.ErrBusy
+// when that one is leased.
+func (s *Store) DraftSession(ctx context.Context, x *store.Session) (release func(), err error) {
+	return s.take(ctx, "beginning session "+x.ID, func(tx *sql.Tx) (int64, error) {
+		if err := s.removeDraft(ctx, tx, x.Owner, x.ID); err != nil {
+			return 0, err
+		}
+		row, err := insertSession(ctx, tx, x, true)
+		if err != nil {
+			return 0, err
+		}
+		return row, reread(ctx, tx, row, x)
+	})
+}
+
+// removeDraft makes room where a process has left a draft. It fails with store.ErrBusy
+// when the session that is there is leased.
+func (s *Store) removeDraft(ctx context.Context, tx *sql.Tx, owner, id string) error {
+	row, err := rowOf(ctx, tx, owner, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.mustBeFree(ctx, tx, row); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM sessions WHERE id = ? AND draft = 1", row)
+	return err
+}
+
+// insertSession adds a session. A draft is not to come before any other in a list.
+func insertSession(ctx context.Context, tx *sql.Tx, x *store.Session, draft bool) (row int64, err error) {
 	tags := tidy(x.Tags)
 	tagText, err := json.Marshal(tags)
 	if err != nil {
@@ -44,11 +79,15 @@ func insertSession(ctx context.Context, tx *sql.Tx, x *store.Session) (row int64
 		return 0, err
 	}
 	created := toNanos(x.Created)
+	updated := created
+	if draft {
+		updated = 0
+	}
 	result, err := tx.ExecContext(ctx, `INSERT INTO sessions
-		(owner, name, parent, backend, model, mode, workdir, system, title, status, tags, metadata, token, created, updated)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(owner, name, parent, backend, model, mode, workdir, system, title, status, tags, metadata, token, created, updated, draft)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		x.Owner, x.ID, x.ParentID, x.Backend, x.Model, x.Mode, x.WorkingDir, x.System, x.Title, x.Status,
-		string(tagText), string(metadata), orNull(x.Token), created, created)
+		string(tagText), string(metadata), orNull(x.Token), created, updated, draft)
 	if isTaken(err) {
 		return 0, store.ErrExists
 	}
@@ -163,12 +202,12 @@ func scan(row interface{ Scan(dest ...any) error }) (*store.Session, error) {
 	x := &store.Session{}
 	var tags, metadata string
 	var created, updated int64
-	err := row.Scan(&x.Owner, &x.ID, &x.ParentID, &x.Backend, &x.Model, &x.Mode, &x.WorkingDir, &x.System, &x.Title, &x.Status, &tags, &metadata, &x.Token,
+	err := row.Scan(&x.Owner, &x.ID, &x.ParentID, &x.Backend, &x.Model, &x.Mode, &x.WorkingDir, &x.System, &x.Title, &x.Status, &tags, &metadata, &x.Token, &x.Torn,
 		&created, &updated, &x.Turns, &x.Usage.Input, &x.Usage.Output, &x.Usage.Cached, &x.Usage.Reasoning)
 	if err != nil {
 		return nil, err
 	}
-	x.Created, x.Updated = fromNanos(created), fromNanos(updated)
+	x.Created, x.Updated = fromNanos(created), fromNanos(max(created, updated))
 	if err := json.Unmarshal([]byte(tags), &x.Tags); err != nil {
 		return nil, fmt.Errorf("the tags of session %s: %w", x.ID, err)
 	}

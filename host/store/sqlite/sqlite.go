@@ -109,14 +109,17 @@ func open(ctx context.Context, c Config) (*Store, error) {
 // SQLite gives the files beside it the same mode.
 func prepare(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("making its directory: %w", err)
+		return fmt.Errorf("making its directory: %w; %s", err, useHome)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return fmt.Errorf("making it: %w", err)
+		return fmt.Errorf("making it, or writing to it: %w; %s", err, useHome)
 	}
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
+
+// useHome says what to do about a directory that cannot be used.
+const useHome = "make that writable, or name another directory with CLINVK_HOME"
 
 func connect(path, option string, most int) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", dataSource(path)+"&"+option)

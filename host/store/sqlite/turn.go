@@ -14,17 +14,22 @@ import (
 // number. It fails with store.ErrNotFound, and with store.ErrBusy when another store
 // has leased the session.
 func (s *Store) AppendTurn(ctx context.Context, owner, id string, a store.Append) (seq int, err error) {
+	var row int64
+	var lease any
 	err = s.update(ctx, "keeping a turn of session "+id, func(tx *sql.Tx) error {
-		row, err := rowOf(ctx, tx, owner, id)
-		if err != nil {
+		if row, err = rowOf(ctx, tx, owner, id); err != nil {
 			return err
 		}
 		if err := s.mayWrite(ctx, tx, row); err != nil {
 			return err
 		}
+		lease, _ = s.leased.Load(row)
 		seq, err = appendTo(ctx, tx, row, a)
 		return err
 	})
+	if err == nil && a.Release {
+		s.leased.CompareAndDelete(row, lease) // somebody may have taken it since
+	}
 	return seq, err
 }
 
@@ -36,11 +41,12 @@ func appendTo(ctx context.Context, tx *sql.Tx, row int64, a store.Append) (seq i
 	t, u := a.Turn, a.Turn.Usage
 	// Two changes of one session never have the same time, whatever the clock does.
 	updated = max(time.Now().UnixNano(), updated+1)
-	_, err = tx.ExecContext(ctx, `UPDATE sessions SET turns = ?1, updated = ?2, token = CASE WHEN ?3 IN ('', backend) THEN token END,
+	_, err = tx.ExecContext(ctx, `UPDATE sessions SET turns = ?1, updated = ?2, draft = 0, lease_holder = CASE WHEN ?10 THEN '' ELSE lease_holder END,
+		token = CASE WHEN ?3 IN ('', backend) THEN token END, torn = CASE WHEN ?3 IN ('', backend) THEN torn ELSE 0 END,
 		backend = coalesce(nullif(?3, ''), backend), model = CASE ?3 WHEN '' THEN model ELSE ?4 END,
 		input_tokens = input_tokens + ?5, output_tokens = output_tokens + ?6,
 		cached_tokens = cached_tokens + ?7, reasoning_tokens = reasoning_tokens + ?8 WHERE id = ?9`,
-		seq, updated, t.Backend, t.Model, u.Input, u.Output, u.Cached, u.Reasoning, row)
+		seq, updated, t.Backend, t.Model, u.Input, u.Output, u.Cached, u.Reasoning, row, a.Release)
 	if err != nil {
 		return 0, err
 	}
@@ -95,45 +101,46 @@ func readTurns(ctx context.Context, tx *sql.Tx, row int64) (turns []store.Sessio
 }
 
 // ForkSession makes the session to with the turns, and their usage, that the session
-// from has now. to needs ID; what it leaves empty is taken from the original. The
-// token never is, because two conversations must not go on under one, and the model
-// not with another backend. It sets what the store sets in to, and fails with
-// store.ErrNotFound and store.ErrExists.
+// from has now. It is a draft, as one of DraftSession. to needs ID; what it leaves empty
+// is taken from the original. The token never is, because two conversations must not go
+// on under one, and the model not with another backend. It sets what the store sets in
+// to, and fails with store.ErrNotFound and store.ErrExists.
 //
-// token is what the original had then; nil while it is leased, since the backend's
-// session may hold more by then than the turns that were copied.
-func (s *Store) ForkSession(ctx context.Context, owner, from string, to *store.Session) (token []byte, err error) {
-	err = s.update(ctx, "forking session "+from, func(tx *sql.Tx) error {
+// token is what the original had then; nil while it is leased or torn, since the
+// backend's session may hold more then than the turns that were copied.
+func (s *Store) ForkSession(ctx context.Context, owner, from string, to *store.Session) (token []byte, release func(), err error) {
+	release, err = s.take(ctx, "forking session "+from, func(tx *sql.Tx) (int64, error) {
 		original, err := rowOf(ctx, tx, owner, from)
 		if err != nil {
-			return err
+			return 0, err
+		}
+		busy := s.mustBeFree(ctx, tx, original)
+		if busy != nil && !errors.Is(busy, store.ErrBusy) {
+			return 0, busy
 		}
 		x, err := readSession(ctx, tx, owner, from)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		switch err := s.mustBeFree(ctx, tx, original); {
-		case err == nil:
+		if busy == nil && !x.Torn {
 			token = x.Token
-		case !errors.Is(err, store.ErrBusy):
-			return err
 		}
 		copied := *to
 		copied.Owner, copied.ParentID = owner, from
 		inherit(&copied, x)
-		row, err := insertSession(ctx, tx, &copied)
+		row, err := insertSession(ctx, tx, &copied, true)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if err := copyTurns(ctx, tx, original, row); err != nil {
-			return err
+			return 0, err
 		}
-		return reread(ctx, tx, row, to)
+		return row, reread(ctx, tx, row, to)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return token, nil
+	return token, release, nil
 }
 
 func inherit(to, from *store.Session) {

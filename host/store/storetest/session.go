@@ -85,7 +85,7 @@ func testOwner(t *testing.T, s Sessions) {
 	_, turn := s.AppendTurn(t.Context(), "bert", "two", store.Append{})
 	_, lease := s.Lease(t.Context(), "bert", "two")
 	_, deleted := s.DeleteSession(t.Context(), "bert", "two")
-	_, fork := s.ForkSession(t.Context(), "bert", "two", &store.Session{ID: "three"})
+	_, _, fork := s.ForkSession(t.Context(), "bert", "two", &store.Session{ID: "three"})
 	for what, err := range map[string]error{
 		"read": session, "prefix": prefix, "turns": turns, "turn": turn, "lease": lease, "delete": deleted,
 		"change": s.ChangeSession(t.Context(), "bert", "two", store.Change{Title: new("mine")}),
@@ -194,7 +194,7 @@ func testCount(t *testing.T, s Sessions) {
 	want(0)
 	create(t, s, store.Session{ID: "a"}, store.Session{ID: "a", Owner: "anna"})
 	want(2)
-	if _, err := s.ForkSession(t.Context(), "", "a", &store.Session{ID: "b"}); err != nil {
+	if _, _, err := s.ForkSession(t.Context(), "", "a", &store.Session{ID: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	want(3)

@@ -16,6 +16,10 @@ type Sessions interface {
 	// CreateSession makes a session, with first as its first turn unless that is nil, and sets
 	// what the store sets in s. It fails with store.ErrExists.
 	CreateSession(ctx context.Context, s *store.Session, first *store.Append) error
+	// DraftSession makes a session that is leased, for the turn that is to be its first.
+	// Until then it is the last in lists. Released without one it is no more; when its process ends PruneSessions deletes it. It
+	// fails with store.ErrExists, and with store.ErrBusy when that one is leased.
+	DraftSession(ctx context.Context, s *store.Session) (release func(), err error)
 	// Session returns one session.
 	Session(ctx context.Context, owner, id string) (*store.Session, error)
 	// FindSession returns the session with this id, or else the only one whose id begins
@@ -38,11 +42,11 @@ type Sessions interface {
 	// ChangeSession changes what c says. It fails with store.ErrBusy when c has a Token and
 	// another store has leased the session.
 	ChangeSession(ctx context.Context, owner, id string, c store.Change) error
-	// ForkSession makes the session to with the turns that the session from has now. to needs
-	// ID; what it leaves empty is taken from the original, the Token never, the Model not
-	// with another Backend. It sets what the store sets in to. It fails with store.ErrExists.
-	// token is the original's; nil while that is leased.
-	ForkSession(ctx context.Context, owner, from string, to *store.Session) (token []byte, err error)
+	// ForkSession makes the session to with the turns that the session from has now, as a
+	// draft. to needs ID; what it leaves empty is taken from the original, the Token never,
+	// the Model not with another Backend. It sets what the store sets in to. It fails with
+	// store.ErrExists. token is the original's; nil while that is leased or torn.
+	ForkSession(ctx context.Context, owner, from string, to *store.Session) (token []byte, release func(), err error)
 
 	// DeleteSession removes a session with its transcript and returns what it was. It
 	// fails with store.ErrBusy while it is leased.
@@ -50,7 +54,8 @@ type Sessions interface {
 	// CleanSessions deletes the owner's sessions that c chooses, apart from leased ones. When
 	// it fails, those that it has deleted by then are returned too.
 	CleanSessions(ctx context.Context, owner string, c store.Cleaning) ([]store.Deleted, error)
-	// PruneSessions deletes what is beyond the policy, as CleanSessions does.
+	// PruneSessions deletes what is beyond the policy, as CleanSessions does, and the drafts
+	// that processes have left.
 	PruneSessions(ctx context.Context, p store.Policy) ([]store.Deleted, error)
 	Close() error
 }
@@ -74,6 +79,8 @@ func TestSessions(t *testing.T, open func(t *testing.T) (first Sessions, again f
 		{"delete", testDelete},
 		{"fork", testFork},
 		{"lease", testLease},
+		{"draft", testDraft},
+		{"turn that releases", testRelease},
 		{"count", testCount},
 		{"order", testOrder},
 		{"filter", testFilter},
@@ -99,6 +106,8 @@ func TestSessions(t *testing.T, open func(t *testing.T) (first Sessions, again f
 		{"two at once", testTwo},
 		{"lease of another process", testTwoLease},
 		{"lease of one that is closed", testClosedLease},
+		{"draft of another process", testTwoDraft},
+		{"draft of one that is closed", testClosedDraft},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			first, again := open(t)

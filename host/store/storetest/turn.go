@@ -110,7 +110,7 @@ func testFork(t *testing.T, s Sessions) {
 	turn.Turn.Usage.Input = 5
 	appendTurn(t, s, "a", turn)
 	fork := &store.Session{ID: "b", Model: "haiku"}
-	if token, err := s.ForkSession(t.Context(), "", "a", fork); err != nil || string(token) != "t" {
+	if token, _, err := s.ForkSession(t.Context(), "", "a", fork); err != nil || string(token) != "t" {
 		t.Fatalf("token %q, %v", token, err)
 	}
 	if diff := cmp.Diff(read(t, s, "b"), fork); diff != "" {
@@ -137,16 +137,16 @@ func testFork(t *testing.T, s Sessions) {
 	}
 	own := &store.Session{ID: "c", Backend: "codex", Title: "own", Tags: []string{"y"}, Token: []byte("u")}
 	lease(t, s, "a")
-	if token, err := s.ForkSession(t.Context(), "", "a", own); err != nil || token != nil {
+	if token, _, err := s.ForkSession(t.Context(), "", "a", own); err != nil || token != nil {
 		t.Fatalf("in mid-turn: token %q, %v", token, err)
 	}
 	if own.Backend != "codex" || own.Model != "" || own.Title != "own" || own.Tags[0] != "y" || string(own.Token) != "u" || own.Turns != 2 {
 		t.Errorf("a fork of its own is %+v", own)
 	}
-	if _, err := s.ForkSession(t.Context(), "", "a", &store.Session{ID: "b"}); !errors.Is(err, store.ErrExists) {
+	if _, _, err := s.ForkSession(t.Context(), "", "a", &store.Session{ID: "b"}); !errors.Is(err, store.ErrExists) {
 		t.Errorf("forked twice: %v", err)
 	}
-	_, err = s.ForkSession(t.Context(), "", "none", &store.Session{ID: "d"})
+	_, _, err = s.ForkSession(t.Context(), "", "none", &store.Session{ID: "d"})
 	absent(t, "forking none", err)
 }
 
