@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestClientGoesInMidTurn: the CLI's own session goes on after a turn whose client has
@@ -101,7 +100,7 @@ func (k *keeper) leave(t *testing.T, body fields) {
 	ask := func() {
 		request(t, http.MethodGet, k.server.URL+"/api/v1/executions?state=running", nil, &running)
 	}
-	wait(t, 20*time.Second, "the answer to begin", func() bool {
+	wait(t, "the answer to begin", func() bool {
 		ask()
 		return len(running.Executions) == 1 && running.Executions[0].FirstToken != nil
 	})
@@ -109,7 +108,7 @@ func (k *keeper) leave(t *testing.T, body fields) {
 	if err := <-done; err == nil {
 		t.Fatal("the turn was answered")
 	}
-	wait(t, 20*time.Second, "the turn to be over", func() bool {
+	wait(t, "the turn to be over", func() bool {
 		ask()
 		return len(running.Executions) == 0
 	})
