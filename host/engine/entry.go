@@ -43,13 +43,17 @@ func (e *entry) Event(ev Event) error {
 	case *Completed:
 		e.end(func(r *Record) {
 			r.State, r.Usage, r.Reason = StateCompleted, v.Usage, v.Reason
-			if e.cancelled && v.Reason == FinishInterrupted {
+			if v.Reason == FinishInterrupted && e.unwanted() {
 				r.State = StateCancelled
 			}
 		})
 	}
 	return nil
 }
+
+// unwanted says that somebody asked for the end, or would not see it; the caller holds
+// mu.
+func (e *entry) unwanted() bool { return e.cancelled || e.x != nil && e.x.deserted.Load() }
 
 // Failed notes the other end.
 func (e *entry) Failed(err *Error) {

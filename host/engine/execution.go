@@ -35,6 +35,7 @@ type Execution struct {
 	// opened and first are nanoseconds since begin; 0: not yet.
 	opened, first atomic.Int64
 	parted        atomic.Bool // nobody need wait for it
+	deserted      atomic.Bool // its client has gone
 
 	cancel  context.CancelCauseFunc
 	ctx     context.Context //nolint:containedctx // the life of the call

@@ -22,6 +22,7 @@ func (x *Execution) outlive() (ctx context.Context, stop func() bool) {
 			return
 		}
 		time.AfterFunc(x.engine.cutWait, func() { end(cause) })
+		x.deserted.Store(true)
 		x.Interrupt()
 	})
 }
@@ -34,6 +35,7 @@ func (x *Execution) windUp() {
 	if over {
 		return
 	}
+	x.deserted.Store(true)
 	x.Interrupt()
 	late := time.AfterFunc(x.engine.cutWait, func() { x.cancel(errClosed) })
 	defer late.Stop()

@@ -87,6 +87,9 @@ func TestClientGone(t *testing.T) {
 				if err := e.Drain(t.Context()); err != nil {
 					t.Error(err)
 				}
+				if r := e.Executions("", Filter{}); len(r) != 1 || r[0].State != StateCancelled {
+					t.Errorf("it is listed as %+v", r)
+				}
 			})
 		}
 	}

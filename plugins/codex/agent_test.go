@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
@@ -197,11 +196,8 @@ func TestCancelledCommandEnds(t *testing.T) {
 		return // it was stopped before it began
 	}
 	process := "/proc/" + strings.TrimSpace(string(text))
-	for began := time.Now(); time.Since(began) < time.Second; <-time.After(10 * time.Millisecond) {
-		if _, err := os.Stat(process); err != nil {
-			t.Logf("the command ended %v after the turn", time.Since(began))
-			return
-		}
-	}
-	t.Errorf("the command %s still runs", text)
+	backendtest.Eventually(t, "the command ends", func() bool {
+		_, err := os.Stat(process)
+		return err != nil
+	})
 }

@@ -169,14 +169,3 @@ var transports = []struct {
 	{"socket", `{}`},
 	{"events", `{"transport":"sse"}`},
 }
-
-// eventually waits until ok says so.
-func eventually(tb testing.TB, what string, ok func() bool) {
-	tb.Helper()
-	for began := time.Now(); time.Since(began) < 10*time.Second; <-time.After(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	tb.Errorf("it never was so: %s", what)
-}

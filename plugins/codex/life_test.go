@@ -22,12 +22,10 @@ func TestGrownAppServerIsReplaced(t *testing.T) {
 			t.Fatalf("text %q, failed %v", r.Text, r.Failed)
 		}
 	}
-	for began := time.Now(); time.Since(began) < 5*time.Second; <-time.After(10 * time.Millisecond) {
-		if kids := children(t); f.pidOrZero() != pid && !slices.Contains(kids, pid) {
-			return
-		}
-	}
-	t.Errorf("process %d was not replaced", pid)
+	backendtest.Eventually(t, "the process is replaced", func() bool {
+		kids := children(t)
+		return f.pidOrZero() != pid && !slices.Contains(kids, pid)
+	})
 }
 
 // TestNothingIsLeftOfTurns counts files and subscriptions after turns that ended
@@ -50,13 +48,12 @@ func TestNothingIsLeftOfTurns(t *testing.T) {
 	turns()
 	turns()
 	// A cancelled call returns before its turn has ended.
-	var left string
-	for began := time.Now(); time.Since(began) < 3*time.Second; <-time.After(10 * time.Millisecond) {
-		if left = f.left(t, before); left == "" {
-			return
+	defer func() {
+		if t.Failed() {
+			t.Log(f.left(t, before))
 		}
-	}
-	t.Error(left)
+	}()
+	backendtest.Eventually(t, "nothing is left", func() bool { return f.left(t, before) == "" })
 }
 
 // left says what there is that was not there before any turn.

@@ -2,9 +2,9 @@ package main
 
 import (
 	"testing"
-	"time"
 
 	"github.com/clinvk/clinvk/plugins"
+	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
 )
 
@@ -35,15 +35,11 @@ func TestRelieve(t *testing.T) {
 	}
 	await := func(what string, ok func(chat, agent bool, spares int) bool) {
 		t.Helper()
-		var chat, agent bool
-		var spares int
-		for began := time.Now(); time.Since(began) < 20*time.Second; <-time.After(10 * time.Millisecond) {
-			chat, spares = running(b.chat)
-			if agent, _ = running(b.agent); ok(chat, agent, spares) {
-				return
-			}
-		}
-		t.Fatalf("never %s: chat %v, agent %v, %d spares", what, chat, agent, spares)
+		backendtest.Eventually(t, what, func() bool {
+			chat, spares := running(b.chat)
+			agent, _ := running(b.agent)
+			return ok(chat, agent, spares)
+		})
 	}
 	all := func(chat, agent bool, spares int) bool { return chat && agent && spares == defaultWarm }
 	talk := func(live *backendv1.Live) []byte {

@@ -187,7 +187,7 @@ func TestSessionAfterFailures(t *testing.T) {
 			}
 		}))
 	cancel()
-	eventually(t, "the files of failed turns are gone", func() bool {
+	backendtest.Eventually(t, "the files of failed turns are gone", func() bool {
 		names, err := rolloutFiles(f.home, "*")
 		return err == nil && len(names) == 1
 	})
@@ -212,7 +212,7 @@ func TestCancelledStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	leave(i.client, opened{thread: th, kept: true, made: true})
-	eventually(t, "no thread is loaded", func() bool {
+	backendtest.Eventually(t, "no thread is loaded", func() bool {
 		return loaded(t, i.client) == 0
 	})
 }

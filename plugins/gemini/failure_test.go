@@ -41,9 +41,7 @@ func TestUpstreamErrors(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.script, func(t *testing.T) {
 			before := len(s.api.Log.Turns())
-			begin := time.Now()
 			r := s.run(t, chat(user(tt.script)))
-			took := time.Since(begin)
 			f := r.Failed
 			if r.Err != nil || f == nil {
 				t.Fatalf("no failure: %v %q", r.Err, r.Text)
@@ -56,9 +54,6 @@ func TestUpstreamErrors(t *testing.T) {
 			}
 			if strings.Contains(f.GetMessage(), "{") || strings.Contains(f.GetMessage(), "Suggested") {
 				t.Errorf("the message is not for people: %q", f.GetMessage())
-			}
-			if took > 2*time.Second {
-				t.Errorf("the error took %v", took)
 			}
 			if n := len(s.api.Log.Turns()) - before; n != 1 {
 				t.Errorf("%d model calls", n)
@@ -89,20 +84,10 @@ func (s *system) begun(t *testing.T, ctx context.Context, start *backendv1.Start
 }
 
 // awaitGone waits until the API has noticed that the client has left.
-func (s *system) awaitGone(t *testing.T, since time.Time, within time.Duration) {
+func (s *system) awaitGone(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	for time.Now().Before(deadline) {
-		turns := s.api.Log.Turns()
-		if gone := turns[len(turns)-1].Gone(); !gone.IsZero() {
-			if d := gone.Sub(since); d > within {
-				t.Errorf("the upstream connection was closed after %v", d)
-			}
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Error("the upstream connection was not closed")
+	turns := s.api.Log.Turns()
+	backendtest.Eventually(t, "the upstream connection is closed", func() bool { return !turns[len(turns)-1].Gone().IsZero() })
 }
 
 func (s *system) stillWorks(t *testing.T) {
@@ -117,12 +102,10 @@ func TestCancel(t *testing.T) {
 	t.Run("while text comes", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		var at time.Time
-		s.begun(t, ctx, chat(user("[[tokens=500 gap=20ms]]")), func(backendv1.BackendService_ExecuteClient) {
-			at = time.Now()
+		s.begun(t, ctx, chat(user("[[tokens=20000 gap=20ms]]")), func(backendv1.BackendService_ExecuteClient) {
 			cancel()
 		})
-		s.awaitGone(t, at, 500*time.Millisecond)
+		s.awaitGone(t)
 		s.stillWorks(t)
 	})
 	t.Run("before text", func(t *testing.T) {
@@ -139,34 +122,27 @@ func TestCancel(t *testing.T) {
 		if _, err := s.api.Log.WaitTurns(wait, n+1); err != nil {
 			t.Fatal(err)
 		}
-		at := time.Now()
 		cancel()
 		<-ended
-		s.awaitGone(t, at, 500*time.Millisecond)
+		s.awaitGone(t)
 		s.stillWorks(t)
 	})
 }
 
 func TestTimeout(t *testing.T) {
 	s := common(t)
-	start := chat(user("[[tokens=500 gap=20ms]]"))
+	start := chat(user("[[tokens=20000 gap=20ms]]"))
 	start.Timeout = seconds(0.3)
-	begin := time.Now()
 	r := s.run(t, start)
 	if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_TIMEOUT {
 		t.Errorf("failed = %v, %v", r.Failed, r.Err)
-	}
-	if took := time.Since(begin); took > 1500*time.Millisecond {
-		t.Errorf("the turn took %v", took)
 	}
 	s.stillWorks(t)
 }
 
 func TestInterrupt(t *testing.T) {
 	s := common(t)
-	var at time.Time
-	r := s.begun(t, context.Background(), chat(user("[[tokens=500 gap=20ms]]")), func(c backendv1.BackendService_ExecuteClient) {
-		at = time.Now()
+	r := s.begun(t, context.Background(), chat(user("[[tokens=20000 gap=20ms]]")), func(c backendv1.BackendService_ExecuteClient) {
 		if err := c.Send(&backendv1.ExecuteRequest{Input: &backendv1.ExecuteRequest_Interrupt{Interrupt: &backendv1.Interrupt{}}}); err != nil {
 			t.Error(err)
 		}
@@ -177,7 +153,7 @@ func TestInterrupt(t *testing.T) {
 	if !strings.HasPrefix(r.Text, "tok0 ") || r.Completed.GetUsage().GetOutputTokens() == 0 || !r.Completed.GetUsage().GetEstimated() {
 		t.Errorf("text = %q, usage = %v", r.Text, r.Completed.GetUsage())
 	}
-	s.awaitGone(t, at, 500*time.Millisecond)
+	s.awaitGone(t)
 	s.stillWorks(t)
 }
 

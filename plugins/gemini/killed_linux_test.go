@@ -46,7 +46,7 @@ func TestKilled(t *testing.T) {
 		if r.Failed.GetCode() != backendv1.ErrorCode_ERROR_CODE_CLI_FAILURE || !strings.Contains(r.Failed.GetMessage(), "killed") || r.Failed.GetExitCode() != -1 {
 			t.Errorf("failed = %v, %v", r.Failed, r.Err)
 		}
-		if took := time.Since(at); took > time.Second {
+		if took := time.Since(at); took > 10*time.Second { // it is told, not found by a deadline
 			t.Errorf("the failure took %v", took)
 		}
 		s.stillWorks(t)

@@ -35,10 +35,9 @@ func TestGoogleLogin(t *testing.T) {
 		"[[status=500]]":               backendv1.ErrorCode_ERROR_CODE_UPSTREAM_FAILURE,
 		"[[status=503]]":               backendv1.ErrorCode_ERROR_CODE_UPSTREAM_FAILURE,
 	} {
-		begin := time.Now()
 		r := s.run(t, chat(user(script)))
-		if r.Failed.GetCode() != code || time.Since(begin) > 2*time.Second {
-			t.Errorf("%s: %v after %v", script, r.Failed, time.Since(begin))
+		if r.Failed.GetCode() != code {
+			t.Errorf("%s: %v", script, r.Failed)
 		}
 		if strings.Contains(script, "retry_after") && r.Failed.GetRetryAfter().AsDuration() != 7*time.Second {
 			t.Errorf("%s: retry after %v", script, r.Failed.GetRetryAfter())
