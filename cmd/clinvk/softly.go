@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/clinvk/clinvk/host/client"
@@ -13,6 +14,9 @@ import (
 // softTime is how long turns may take to end after a signal. The server cuts them off
 // after half of it.
 const softTime = 10 * time.Second
+
+// hangupTime is how long after its terminal a process may hear of that.
+const hangupTime = time.Second
 
 // interrupted is what turns were that were ended by a signal.
 type interrupted struct{}
@@ -43,6 +47,12 @@ func softly(ctx context.Context, c *connection, run func(context.Context) error)
 		}
 	}()
 	err := run(whole)
+	if errors.Is(err, syscall.EIO) { // of a terminal that goes away, which its signal says too
+		select {
+		case <-ctx.Done():
+		case <-time.After(hangupTime):
+		}
+	}
 	close(ended)
 	<-asked
 	if _, told := errors.AsType[*client.Error](err); ctx.Err() != nil && !told {

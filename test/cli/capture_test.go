@@ -172,7 +172,7 @@ func (h *home) furnish(t *testing.T) {
 	}
 	defer db.Close()
 	for i, age := range ages {
-		if _, err := db.ExecContext(t.Context(), "UPDATE sessions SET updated = updated - ? WHERE id = ?", age.Nanoseconds(), i+1); err != nil {
+		if _, err := db.ExecContext(t.Context(), "UPDATE sessions SET created = created - ?1, updated = updated - ?1 WHERE id = ?2", age.Nanoseconds(), i+1); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) (code int, err error) {
+	harness.HeedHangup()
 	if bin, err = os.MkdirTemp("", "clinvk-test-bin-"); err != nil {
 		return 1, err
 	}

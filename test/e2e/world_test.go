@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) (code int, err error) {
+	harness.HeedHangup()
 	if clis, err = harness.CLIs(); err != nil {
 		return 1, err
 	}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -213,6 +214,14 @@ func Start(o Options) (*Server, error) {
 	case <-time.After(startTime):
 		s.Kill()
 		return nil, fmt.Errorf("the server did not listen within %v\n%s", startTime, s.Log())
+	}
+}
+
+// HeedHangup lets SIGHUP reach the programs that a test starts when the test itself was
+// started by nohup: what is ignored is inherited.
+func HeedHangup() {
+	if signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // What a fault may cost the host.
 const (
-	growthMost = 32 << 20                         // bytes of memory, at the worst moment
+	growthMost = 48 << 20                         // bytes of memory, at the worst moment
 	probeMost  = slowness * 50 * time.Millisecond // for an answer of /health
 	probeEvery = 10 * time.Millisecond
 	// strayProbes is how many probes, and strayShare which part of them, may be late
