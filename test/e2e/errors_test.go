@@ -124,7 +124,7 @@ func TestUpstreamCutInMidStream(t *testing.T) {
 }
 
 func TestUpstreamRefused(t *testing.T) {
-	w := newWorld(t, harness.Options{Env: map[string]string{
+	w := newWorld(t, harness.Options{Config: noSpares, Env: map[string]string{
 		"ANTHROPIC_BASE_URL": "http://127.0.0.1:1", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:1",
 	}})
 	each(t, func(t *testing.T, backend string, d dialect, stream bool) {

@@ -146,7 +146,7 @@ func checkHonest(t *testing.T, backend string, d dialect, list []setting) {
 // refused by its name, and what is honoured is not.
 func TestStrictParams(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, harness.Options{Config: "server:\n  strict_params: true\n"})
+	w := newWorld(t, harness.Options{Config: "server:\n  strict_params: true\n" + noSpares})
 	for _, backend := range realBackends {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()

@@ -114,9 +114,12 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
+// noSpares saves the starts of CLIs that a test would not use.
+const noSpares = "backends: {claude: {warm: 0}, codex: {warm: 0}, gemini: {warm: 0}}\n"
+
 func (k *keeper) start(t *testing.T) {
 	t.Helper()
-	s, err := harness.Start(harness.Options{Bin: bin, Env: k.fakes.environment(), Home: k.home, Check: true})
+	s, err := harness.Start(harness.Options{Bin: bin, Env: k.fakes.environment(), Home: k.home, Check: true, Config: noSpares})
 	if err != nil {
 		t.Fatal(err)
 	}
