@@ -104,7 +104,7 @@ func TestKill9OfTheServer(t *testing.T) {
 		wait(t, "the model call of "+backend, func() bool { return len(w.upstream(backend).find(n)) == 1 })
 	}
 	w.server.Kill()
-	if left := w.server.WaitLeftovers(2 * time.Second); len(left) > 0 {
+	if left := w.server.WaitLeftovers(20 * time.Second); len(left) > 0 {
 		t.Errorf("left after two seconds: %v", left)
 	}
 }

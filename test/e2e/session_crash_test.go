@@ -58,7 +58,7 @@ func TestSessionsSurviveKill(t *testing.T) {
 		k.server.Kill()
 		cancel()
 		writing.Wait()
-		if left := k.server.WaitLeftovers(2 * time.Second); len(left) > 0 {
+		if left := k.server.WaitLeftovers(20 * time.Second); len(left) > 0 {
 			t.Errorf("left: %v", left)
 		}
 		begin := time.Now()

@@ -294,7 +294,7 @@ func (s *Server) Close() error {
 			s.Kill()
 		}
 	}
-	if left := s.WaitLeftovers(2 * time.Second); len(left) > 0 {
+	if left := s.WaitLeftovers(20 * time.Second); len(left) > 0 {
 		errs = append(errs, fmt.Errorf("processes are left: %v", left))
 		for _, p := range left {
 			_ = syscall.Kill(p.PID, syscall.SIGKILL)
