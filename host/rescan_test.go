@@ -19,6 +19,7 @@ import (
 	"github.com/clinvk/clinvk/host/config"
 	"github.com/clinvk/clinvk/host/hosttest"
 	"github.com/clinvk/clinvk/host/supervisor"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 func TestMain(m *testing.M) {
@@ -66,7 +67,7 @@ func rescan(t *testing.T, h *Host) {
 // eventually waits for something that other processes do.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	hosttest.Eventually(t, 20*time.Second, what, ok)
+	await.Until(t, 20*time.Second, what, ok)
 }
 
 // TestRescan shows that what holds for plugins at the start holds for those that

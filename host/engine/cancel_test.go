@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/clinvk/clinvk/host/engine/gate"
-	"github.com/clinvk/clinvk/host/hosttest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // patient answers a piece and goes on until it is interrupted, or cut off when deaf.
@@ -135,7 +135,7 @@ func TestCancelLeavesTheQueue(t *testing.T) {
 		refused <- err
 	}()
 	var queued []Record
-	hosttest.Eventually(t, 10*time.Second, "the second turn waits", func() bool {
+	await.Until(t, 10*time.Second, "the second turn waits", func() bool {
 		queued = e.Executions("", Filter{State: StateQueued})
 		return len(queued) == 1
 	})

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/clinvk/clinvk/host/engine"
-	"github.com/clinvk/clinvk/host/hosttest"
 	"github.com/clinvk/clinvk/host/session"
 	"github.com/clinvk/clinvk/host/store"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // homed is a world whose agents have directories of their sessions', and their home.
@@ -212,5 +212,5 @@ func TestWorkDirExpires(t *testing.T) {
 	done := make(chan struct{})
 	go func() { w.Run(ctx); close(done) }()
 	defer func() { cancel(); <-done }()
-	hosttest.Eventually(t, 10*time.Second, "its end", func() bool { return len(left(t, home)) == 0 })
+	await.Until(t, 10*time.Second, "its end", func() bool { return len(left(t, home)) == 0 })
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/clinvk/clinvk/host/hosttest"
 	"github.com/clinvk/clinvk/host/supervisor"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 func TestMain(m *testing.M) {
@@ -136,5 +137,5 @@ func status(t testing.TB, s *supervisor.Supervisor) supervisor.Status {
 // eventually waits for something that other processes do.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	hosttest.Eventually(t, 10*time.Second, what, ok)
+	await.Until(t, 10*time.Second, what, ok)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 	"github.com/clinvk/clinvk/test/fakeapi/anthropic"
 )
 
@@ -99,15 +100,8 @@ func TestRefusedConnection(t *testing.T) {
 // much longer.
 func (f *fixture) waitGone() {
 	f.tb.Helper()
-	const within = 20 * time.Second
-	deadline := time.Now().Add(within)
 	turns := f.api.Log.Turns()
-	for turns[len(turns)-1].Gone().IsZero() {
-		if time.Now().After(deadline) {
-			f.tb.Fatalf("the connection is open after %v", within)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	await.Until(f.tb, 20*time.Second, "the connection is closed", func() bool { return !turns[len(turns)-1].Gone().IsZero() })
 }
 
 func TestCancelClosesTheConnection(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 	"github.com/clinvk/clinvk/test/fakeapi/anthropic"
 )
 
@@ -342,13 +343,7 @@ func (f *fixture) body() map[string]any {
 // warm waits until the pool is full, so that measurements are of warm processes.
 func (f *fixture) warm() {
 	f.tb.Helper()
-	deadline := time.Now().Add(time.Minute) // for a busy machine
-	for f.backend.pool.Idle() < defaultWarm {
-		if time.Now().After(deadline) {
-			f.tb.Fatal("the pool does not fill")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.Until(f.tb, time.Minute, "the pool is full", func() bool { return f.backend.pool.Idle() >= defaultWarm })
 }
 
 func message(role backendv1.Role, texts ...string) *backendv1.Message {

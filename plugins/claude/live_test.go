@@ -10,6 +10,7 @@ import (
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // talk is a conversation as the host keeps it.
@@ -116,19 +117,11 @@ func TestLiveIsBounded(t *testing.T) {
 	if r := a.say("again"); r.Started.GetLive() {
 		t.Error("the oldest of three was kept although two are allowed")
 	}
-	deadline := time.Now().Add(15 * time.Second)
-	for {
+	await.Until(t, 15*time.Second, "no conversation is kept beyond its time", func() bool {
 		f.backend.live.mu.Lock()
-		n := len(f.backend.live.kept)
-		f.backend.live.mu.Unlock()
-		if n == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d conversations are kept beyond their time", n)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+		defer f.backend.live.mu.Unlock()
+		return len(f.backend.live.kept) == 0
+	})
 	if r := c.say("later"); r.Started.GetLive() {
 		t.Error("a conversation lived beyond its time")
 	}

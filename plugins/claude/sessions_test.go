@@ -16,6 +16,7 @@ import (
 	"github.com/clinvk/clinvk/plugins"
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // job is a session of agent mode as the host keeps it.
@@ -92,13 +93,7 @@ func (j *job) file() string {
 func (j *job) written() {
 	j.f.tb.Helper()
 	name, _ := parseSession(j.token)
-	deadline := time.Now().Add(10 * time.Second)
-	for j.f.backend.transcript(name) == "" {
-		if time.Now().After(deadline) {
-			j.f.tb.Fatal("the transcript lacks the last turn")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.Until(j.f.tb, 10*time.Second, "the transcript has the last turn", func() bool { return j.f.backend.transcript(name) != "" })
 }
 
 // sees fails unless this conversation reached the API last.

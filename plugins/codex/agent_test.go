@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 	"github.com/clinvk/clinvk/test/fakeapi/openai"
 )
 
@@ -196,7 +198,7 @@ func TestCancelledCommandEnds(t *testing.T) {
 		return // it was stopped before it began
 	}
 	process := "/proc/" + strings.TrimSpace(string(text))
-	backendtest.Eventually(t, "the command ends", func() bool {
+	await.Until(t, time.Minute, "the command ends", func() bool {
 		_, err := os.Stat(process)
 		return err != nil
 	})

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 	"github.com/clinvk/clinvk/test/fakeapi"
 	"github.com/clinvk/clinvk/test/fakeapi/openai"
 )
@@ -295,5 +295,5 @@ func TestLiveConversationsAreBounded(t *testing.T) {
 	if n := count(); n > 2 {
 		t.Errorf("%d conversations are kept", n)
 	}
-	backendtest.Eventually(t, "no conversation outlives the idle time", func() bool { return count() == 0 })
+	await.Until(t, time.Minute, "no conversation outlives the idle time", func() bool { return count() == 0 })
 }

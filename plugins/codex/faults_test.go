@@ -15,6 +15,7 @@ import (
 
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 	"github.com/clinvk/clinvk/test/fakeapi/openai"
 )
 
@@ -205,7 +206,7 @@ func TestCancelClosesUpstream(t *testing.T) {
 				cancelled := time.Now()
 				cancel()
 				<-done
-				backendtest.Eventually(t, "the connection is closed", func() bool { return !turns[0].Gone().IsZero() })
+				await.Until(t, time.Minute, "the connection is closed", func() bool { return !turns[0].Gone().IsZero() })
 				t.Logf("the connection was closed after %v", turns[0].Gone().Sub(cancelled))
 				if r := f.chat(t, "next [[tokens=1]]"); r.Text != "tok0 " {
 					t.Errorf("next: %q %v", r.Text, r.Failed)

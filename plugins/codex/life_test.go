@@ -10,6 +10,7 @@ import (
 
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 func TestGrownAppServerIsReplaced(t *testing.T) {
@@ -22,7 +23,7 @@ func TestGrownAppServerIsReplaced(t *testing.T) {
 			t.Fatalf("text %q, failed %v", r.Text, r.Failed)
 		}
 	}
-	backendtest.Eventually(t, "the process is replaced", func() bool {
+	await.Until(t, time.Minute, "the process is replaced", func() bool {
 		kids := children(t)
 		return f.pidOrZero() != pid && !slices.Contains(kids, pid)
 	})
@@ -53,7 +54,7 @@ func TestNothingIsLeftOfTurns(t *testing.T) {
 			t.Log(f.left(t, before))
 		}
 	}()
-	backendtest.Eventually(t, "nothing is left", func() bool { return f.left(t, before) == "" })
+	await.Until(t, time.Minute, "nothing is left", func() bool { return f.left(t, before) == "" })
 }
 
 // left says what there is that was not there before any turn.

@@ -2,10 +2,11 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/clinvk/clinvk/plugins"
-	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // running says whether a keeper has an app-server, and how many spare threads.
@@ -35,7 +36,7 @@ func TestRelieve(t *testing.T) {
 	}
 	await := func(what string, ok func(chat, agent bool, spares int) bool) {
 		t.Helper()
-		backendtest.Eventually(t, what, func() bool {
+		await.Until(t, time.Minute, what, func() bool {
 			chat, spares := running(b.chat)
 			agent, _ := running(b.agent)
 			return ok(chat, agent, spares)

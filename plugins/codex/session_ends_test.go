@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	"github.com/clinvk/clinvk/plugins/codex/internal/appserver"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // TestSessionAfterInterrupt: the CLI forgets an answer that was cut short; the client has
@@ -187,7 +189,7 @@ func TestSessionAfterFailures(t *testing.T) {
 			}
 		}))
 	cancel()
-	backendtest.Eventually(t, "the files of failed turns are gone", func() bool {
+	await.Until(t, time.Minute, "the files of failed turns are gone", func() bool {
 		names, err := rolloutFiles(f.home, "*")
 		return err == nil && len(names) == 1
 	})
@@ -212,7 +214,7 @@ func TestCancelledStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	leave(i.client, opened{thread: th, kept: true, made: true})
-	backendtest.Eventually(t, "no thread is loaded", func() bool {
+	await.Until(t, time.Minute, "no thread is loaded", func() bool {
 		return loaded(t, i.client) == 0
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/clinvk/clinvk/plugins/backendtest"
 	backendv1 "github.com/clinvk/clinvk/proto/clinvk/backend/v1"
+	"github.com/clinvk/clinvk/test/await"
 	"github.com/clinvk/clinvk/test/fakeapi/gemini"
 )
 
@@ -87,7 +88,7 @@ func (s *system) begun(t *testing.T, ctx context.Context, start *backendv1.Start
 func (s *system) awaitGone(t *testing.T) {
 	t.Helper()
 	turns := s.api.Log.Turns()
-	backendtest.Eventually(t, "the upstream connection is closed", func() bool { return !turns[len(turns)-1].Gone().IsZero() })
+	await.Until(t, time.Minute, "the upstream connection is closed", func() bool { return !turns[len(turns)-1].Gone().IsZero() })
 }
 
 func (s *system) stillWorks(t *testing.T) {

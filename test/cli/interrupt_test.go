@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/clinvk/clinvk/host/hosttest"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // begun is a command whose output is kept.
@@ -45,7 +45,7 @@ func (b *begun) start(t *testing.T) {
 func (h *home) waits(t *testing.T, prompts ...string) {
 	t.Helper()
 	for _, p := range prompts {
-		hosttest.Eventually(t, startTime, p+" is waited for", func() bool { return os.Remove(filepath.Join(h.dir, p)) == nil })
+		await.Until(t, startTime, p+" is waited for", func() bool { return os.Remove(filepath.Join(h.dir, p)) == nil })
 	}
 }
 
@@ -94,7 +94,7 @@ func (h *home) serve(t *testing.T) *begun {
 			pattern = filepath.Join(dir, "clinvk", "*", "server-*.sock")
 		}
 	}
-	hosttest.Eventually(t, startTime, "the server answers", func() bool {
+	await.Until(t, startTime, "the server answers", func() bool {
 		found, err := filepath.Glob(pattern)
 		return err == nil && len(found) == 1 && ready(found[0])
 	})
@@ -227,7 +227,7 @@ func insist(t *testing.T, c *begun) {
 	t.Helper()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
-	hosttest.Eventually(t, startTime, "it ends", func() bool {
+	await.Until(t, startTime, "it ends", func() bool {
 		<-again.C
 		_ = c.Process.Signal(os.Interrupt) // an error says that it has ended
 		return zombie(c.Process.Pid)

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/clinvk/clinvk/host/hosttest"
+	"github.com/clinvk/clinvk/test/await"
 	"github.com/clinvk/clinvk/test/harness"
 )
 
@@ -34,7 +34,7 @@ func newHome(t *testing.T) *home {
 		"XDG_RUNTIME_DIR": shortDir(t), "CLINVK_BACKEND": "echo", "TERM": "xterm-256color", "NO_COLOR": "1",
 	})}
 	t.Cleanup(func() {
-		hosttest.Eventually(t, startTime, "nothing is left running", func() bool { return len(processes(dir)) == 0 })
+		await.Until(t, startTime, "nothing is left running", func() bool { return len(processes(dir)) == 0 })
 	})
 	return h
 }
@@ -154,7 +154,7 @@ func (s *screen) until(what string, is func(shown string) bool) {
 			s.t.Logf("the screen:\n%s", s.shown())
 		}
 	}()
-	hosttest.Eventually(s.t, startTime, what, func() bool { return is(s.shown()) })
+	await.Until(s.t, startTime, what, func() bool { return is(s.shown()) })
 }
 
 // expect waits until a text is shown.

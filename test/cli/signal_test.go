@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/clinvk/clinvk/host/hosttest"
+	"github.com/clinvk/clinvk/test/await"
 	"github.com/clinvk/clinvk/test/harness"
 )
 
@@ -26,7 +26,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	cmd.Env = harness.Environment(home, map[string]string{"XDG_RUNTIME_DIR": shortDir(t)})
 	cmd.Dir = home
 	t.Cleanup(func() {
-		hosttest.Eventually(t, startTime, "nothing is left running", func() bool { return len(processes(home)) == 0 })
+		await.Until(t, startTime, "nothing is left running", func() bool { return len(processes(home)) == 0 })
 	})
 	return cmd
 }
@@ -131,7 +131,7 @@ func TestInterruptWhilePluginsStart(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	hosttest.Eventually(t, startTime, "the plugin starts", func() bool { _, err := os.Stat(started); return err == nil })
+	await.Until(t, startTime, "the plugin starts", func() bool { _, err := os.Stat(started); return err == nil })
 	if code := interrupt(t, cmd); code != 7 {
 		t.Errorf("it exits with %d", code)
 	}

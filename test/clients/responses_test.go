@@ -17,7 +17,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/responses"
 
-	"github.com/clinvk/clinvk/host/hosttest"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 const (
@@ -176,7 +176,7 @@ func (s *openAISuite) background(t *testing.T) {
 	if begun.Status != responses.ResponseStatusQueued && begun.Status != responses.ResponseStatusInProgress {
 		t.Fatalf("got %s", begun.RawJSON())
 	}
-	hosttest.Eventually(t, 20*time.Second, "the response completes in the background", func() bool {
+	await.Until(t, 20*time.Second, "the response completes in the background", func() bool {
 		got, err := s.client.Responses.Get(t.Context(), begun.ID, responses.ResponseGetParams{})
 		return err == nil && got.Status == responses.ResponseStatusCompleted && got.OutputText() == "a b c"
 	})
@@ -197,7 +197,7 @@ func (s *openAISuite) backgroundSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hosttest.Eventually(t, 20*time.Second, "the response completes in the background", func() bool {
+	await.Until(t, 20*time.Second, "the response completes in the background", func() bool {
 		got, err := s.client.Responses.Get(t.Context(), begun.ID, responses.ResponseGetParams{})
 		return err == nil && got.Status == responses.ResponseStatusCompleted
 	})

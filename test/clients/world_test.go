@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/clinvk/clinvk/host/hosttest"
+	"github.com/clinvk/clinvk/test/await"
 	"github.com/clinvk/clinvk/test/harness"
 )
 
@@ -88,7 +88,7 @@ func start(t *testing.T) *harness.Server {
 func expectLeft(t *testing.T, s *harness.Server, n int) {
 	t.Helper()
 	noticed := func() int { return strings.Count(s.Log(), `error="the request was cancelled"`) }
-	hosttest.Eventually(t, 20*time.Second, "the server notices that its clients left in mid-answer, and runs no turn", func() bool {
+	await.Until(t, 20*time.Second, "the server notices that its clients left in mid-answer, and runs no turn", func() bool {
 		return noticed() >= n && running(t, s) == 0
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/clinvk/clinvk/host/hosttest"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 func TestClientGone(t *testing.T) {
@@ -67,5 +67,5 @@ const waitLimit = time.Minute
 // wait polls until ok.
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	hosttest.Eventually(t, waitLimit, what, ok)
+	await.Until(t, waitLimit, what, ok)
 }

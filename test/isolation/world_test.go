@@ -18,6 +18,7 @@ import (
 	"github.com/clinvk/clinvk/host/config"
 	"github.com/clinvk/clinvk/host/hosttest"
 	"github.com/clinvk/clinvk/host/supervisor"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // The backends of a world: faulty is the fake, healthy the one that must not
@@ -139,5 +140,5 @@ func (w *world) backend(t testing.TB, name string) backend {
 // eventually waits for something that other processes do.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	hosttest.Eventually(t, 20*time.Second, what, ok)
+	await.Until(t, 20*time.Second, what, ok)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/openai/openai-go/v3"
 	api "github.com/openai/openai-go/v3/responses"
 
-	"github.com/clinvk/clinvk/host/hosttest"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // twoProcesses are two servers on one store. The first works on a response, which is
@@ -30,7 +30,7 @@ func twoProcesses(t *testing.T) (worker, other openai.Client, d *Dialect, r *run
 // over waits until the turn of a run has ended.
 func over(t *testing.T, d *Dialect) {
 	t.Helper()
-	hosttest.Eventually(t, 10*time.Second, "the turn ends", func() bool {
+	await.Until(t, 10*time.Second, "the turn ends", func() bool {
 		d.runs.mu.Lock()
 		defer d.runs.mu.Unlock()
 		return d.runs.total.active == 0

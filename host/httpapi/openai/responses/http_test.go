@@ -19,9 +19,9 @@ import (
 	api "github.com/openai/openai-go/v3/responses"
 
 	"github.com/clinvk/clinvk/host/engine"
-	"github.com/clinvk/clinvk/host/hosttest"
 	"github.com/clinvk/clinvk/host/httpapi/dialecttest"
 	"github.com/clinvk/clinvk/host/store/sqlite"
+	"github.com/clinvk/clinvk/test/await"
 )
 
 // fake answers turns with events; with gate it waits before the last one.
@@ -191,7 +191,7 @@ func background(t *testing.T, client openai.Client) string {
 	if err != nil || r.Status != statusQueued {
 		t.Fatalf("got %v, %v", r, err)
 	}
-	hosttest.Eventually(t, 10*time.Second, "the response waits at its gate", func() bool {
+	await.Until(t, 10*time.Second, "the response waits at its gate", func() bool {
 		r, err := client.Responses.Get(t.Context(), r.ID, api.ResponseGetParams{})
 		return err == nil && len(r.Output) == 2
 	})
